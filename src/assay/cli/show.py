@@ -1,0 +1,91 @@
+"""``assay show``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import click
+from rich.text import Text
+
+from assay.cli.lazy import load_object
+from assay.cli.numbers import verdict_text
+from assay.cli.plain import plain
+from assay.cli.report import print_run
+from assay.cli.screen import print_json, print_next, screen
+from assay.cli.unit import print_unit, unit_record
+from assay.core.ids import UnitId
+from assay.errors import UsageError
+from assay.store.run import Run, open_run
+
+NOT_AS_EXPECTED = 3
+
+
+@click.command(
+    short_help="Show a stored run, or one unit of it.",
+    epilog="""\b
+    Examples:
+      assay show
+      assay show L10.mlp_act:345 --run last
+      assay show last --recompute
+    """,
+)
+@click.argument("what", metavar="[RUN|UNIT]", default="last")
+@click.option("--run", "run_name", metavar="RUN", help="The run to take a UNIT from.  [default: last]")
+@click.option("--recompute", is_flag=True, help="Recompute the verdicts from the stored arrays; exit 3 if they differ.")
+@click.option("--out", metavar="DIR", help="Where runs are kept.  [default: $ASSAY_RUNS, or ./runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_context
+def show(
+    context: click.Context, what: str, run_name: str | None, recompute: bool, out: str | None, as_json: bool
+) -> None:
+    """Show a stored run, or one unit of it: its rules, scores, verdict and where it fires most.
+
+    RUN is a path, an id, a part of an id that only one run has, or 'last', the latest whole run. No model is
+    loaded.
+    """
+    unit = UnitId.parse(what) if re.match(r"L\d+\.\w+:", what) else None
+    if unit is None and run_name is not None:
+        raise UsageError(f"{what!r} is not a unit, and --run goes with one; leave one of the two out")
+    run = open_run(run_name or "last" if unit else what, out)
+    if recompute:
+        context.exit(_recompute(run, unit, as_json))
+    if unit:
+        record = unit_record(run, unit)
+        print_json(record) if as_json else print_unit(record, run)
+        print_next(_command("assay show", run.id, out), "the whole run")
+        return
+    print_json(run.result()) if as_json else print_run(run)
+    first = run.result()["units"][0]["unit"]
+    print_next(_command(f"assay show {first} --run", run.id, out), "its rules, its scores and where it fires most")
+
+
+def _command(start: str, name: str, out: str | None) -> str:
+    return f"{start} {name}" + (f" --out {shlex.quote(out)}" if out else "")
+
+
+def _recompute(run: Run, unit: UnitId | None, as_json: bool) -> int:
+    rows: list[dict[str, Any]] = [
+        {
+            "claim": int(row.claim),
+            "unit": str(row.unit),
+            "explainer": row.explainer,
+            "stored": row.stored,
+            "recomputed": row.recomputed,
+        }
+        for row in load_object("assay.explain.verdicts:recompute")(run)
+        if unit is None or row.unit == str(unit)
+    ]
+    differing = [row for row in rows if row["stored"] != row["recomputed"]]
+    if as_json:
+        print_json({"run": str(run.path), "agree": not differing, "claims": rows})
+    else:
+        console = screen()
+        for row in differing:
+            stored, now = verdict_text(row["stored"]), verdict_text(row["recomputed"])
+            console.print(Text.assemble(f"{row['unit']} {plain(row['explainer'])}: stored ", stored, ", now ", now))
+        agreeing = len(rows) - len(differing)
+        console.print(f"{agreeing} of {len(rows)} verdicts recomputed from {run.path} agree", soft_wrap=True)
+    print_next(f"assay show {run.id}", "the table of this run")
+    return NOT_AS_EXPECTED if differing else 0

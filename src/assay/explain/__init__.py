@@ -1,0 +1,1 @@
+"""Lab: what makes this unit fire, and what does it write?"""

@@ -1,0 +1,224 @@
+"""Excerpts of the test split on which a prediction can be seen beside the truth.
+
+The tokens to look at are drawn five ways, since each way alone misleads: the strongest activations show what the
+unit likes, the strongest predictions show false alarms, the quantiles show the middle of the range, and random
+tokens show the rest. Draws are seeded by the unit's name.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVELS = 8  # shades a sign
+_QUANTILES = (0.999, 0.99, 0.9, 0.5, 0.1)
+_TAIL = 0.3  # a tail counts as one when it reaches this share of the other
+_CONTROL = {i: chr(0x2400 + i) for i in range(32)} | {0x7F: "␡", 0x85: "␤", 0x2028: "⏎", 0x2029: "⏎"}
+_DIRECTION = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_VISIBLE = _CONTROL | _DIRECTION | {ord("\n"): "⏎", ord("\t"): "⇥", ord("\r"): "␍"}
+
+
+class Amount(NamedTuple):
+    """How many excerpts of each draw, and how many tokens stand before and after the one looked at."""
+
+    strongest: int
+    predicted: int
+    quantiles: int
+    random: int
+    exemplars: int
+    before: int
+    after: int
+
+
+class ShadedToken(NamedTuple):
+    """A token as shown: its text, CSS classes for its two shades, and both numbers as text (predicted may be "")."""
+
+    text: str
+    shades: str
+    real: str
+    predicted: str
+    looked_at: bool
+
+
+class Excerpt(NamedTuple):
+    """A stretch of one window, with both numbers of the token looked at.
+
+    ``label`` says why it was drawn; ``cut_before`` and ``cut_after`` whether the document goes on there.
+    """
+
+    label: str
+    tokens: list[ShadedToken]
+    real: str
+    predicted: str
+    cut_before: bool
+    cut_after: bool
+
+
+class Group(NamedTuple):
+    """Excerpts drawn the same way."""
+
+    title: str
+    note: str
+    excerpts: list[Excerpt]
+
+
+@dataclass(frozen=True)
+class TestText:
+    """The test split, flat: token ids, document, window and position of each token, whether it is scored; (n,) each.
+
+    ``texts`` maps a token id to its text.
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks
+
+    ids: NDArray[np.int32]
+    documents: NDArray[np.int32]
+    windows: NDArray[np.int32]
+    scored: NDArray[np.bool_]
+    texts: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The shared scale of a unit's shades: the activation that gets the full colour, and decimals for its numbers."""
+
+    full: float
+    decimals: int
+
+    @classmethod
+    def of(cls, activations: NDArray[np.float32]) -> Scale:
+        """From the unit's activations on scored tokens, (n,): full colour at the mean of the ten largest sizes."""
+        sizes = np.sort(np.abs(activations))[-10:]
+        full = float(sizes.mean()) if sizes.size and sizes[-1] > 0 else 1.0
+        return cls(full, int(np.clip(2 - np.floor(np.log10(full)), 0, 6)))
+
+    def number(self, value: float) -> str:
+        """The value as text, with a proper minus and without a signed zero."""
+        text = f"{value:.{self.decimals}f}"
+        return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+    def shade(self, prefix: str, value: float) -> str:
+        """The CSS class of a value: prefix, ``n`` if it is negative, level from 1; "" for the lowest level."""
+        level = min(LEVELS, round(LEVELS * abs(value) / self.full))
+        return f"{prefix}{'n' if value < 0 else ''}{level}" if level else ""
+
+
+def visible(text: str) -> str:
+    """Text with line breaks, tabs, control and direction characters made visible; runs of spaces alone as low marks."""
+    if len(text) > 1 and not text.strip(" "):
+        return "␣" * len(text)
+    return text.translate(_VISIBLE)
+
+
+def draw(
+    text: TestText, unit: str, real: NDArray[np.float32], predicted: NDArray[np.float32], amount: Amount, scale: Scale
+) -> list[Group]:
+    """Excerpts for one claim, grouped by the way they were drawn; a draw without any token is left out.
+
+    ``real`` and ``predicted`` are (n,) over the test split. Within a group no document comes twice.
+    """
+    rng = np.random.default_rng(zlib.crc32(unit.encode()))
+    tokens = np.flatnonzero(text.scored)
+    tokens = tokens[rng.permutation(tokens.size)]  # so that ties are broken at random
+
+    def top(values: NDArray[np.float32], count: int) -> list[int]:
+        if not count:
+            return []
+        return _first_of_documents(tokens[np.argsort(-values[tokens], kind="stable")], text.documents, count)
+
+    two_tails = _two_tails(real[tokens])
+    low = (amount.strongest + 1) // 2 if two_tails else 0
+    low_predicted = (amount.predicted + 1) // 2 if two_tails else 0
+    quantiles = _at_quantiles(tokens, real, amount.quantiles)
+    draws: list[tuple[str, str, list[tuple[str, int]]]] = [
+        ("Strongest", "highest real activation", _named(top(real, amount.strongest))),
+        ("Lowest", "most negative real activation", _named(top(-real, low))),
+        ("Strongest by claim", "highest prediction, ties at random: false alarms show here",
+         _named(top(predicted, amount.predicted))),
+        ("Lowest by claim", "most negative prediction", _named(top(-predicted, low_predicted))),
+        ("Across the range", "tokens at quantiles of the real activation", quantiles),
+        ("At random", "any scored token", _named(_first_of_documents(tokens, text.documents, amount.random))),
+    ]  # fmt: skip
+    return [
+        Group(title, note, [_excerpt(text, label, at, real, predicted, amount, scale) for label, at in chosen])
+        for title, note, chosen in draws
+        if chosen
+    ]
+
+
+def exemplars(
+    texts: Mapping[int, str],
+    ids: NDArray[np.int32],
+    activations: NDArray[np.float32],
+    negative: bool,
+    amount: Amount,
+    scale: Scale,
+) -> list[Excerpt]:
+    """Recorded exemplars, (k, length) padded with -1, strongest first; rows without a token are left out."""
+    found: list[Excerpt] = []
+    for row, recorded in zip(ids.tolist(), activations.astype(np.float64), strict=True):
+        size = sum(token >= 0 for token in row)
+        if not size or len(found) == amount.exemplars:
+            continue
+        at = int(np.argmin(recorded[:size]) if negative else np.argmax(recorded[:size]))
+        values = recorded.tolist()
+        span = range(max(0, at - amount.before), min(size, at + amount.after + 1))
+        shaded = [
+            ShadedToken(_text(texts, row[i]), scale.shade("b", values[i]), scale.number(values[i]), "", i == at)
+            for i in span
+        ]
+        found.append(Excerpt("", shaded, scale.number(values[at]), "", span[0] > 0, True))
+    return found
+
+
+def _two_tails(values: NDArray[np.float32]) -> bool:
+    return bool(values.size and -values.min() > _TAIL * values.max() and values.min() < 0)
+
+
+def _first_of_documents(ordered: NDArray[np.intp], documents: NDArray[np.int32], count: int) -> list[int]:
+    _, first = np.unique(documents[ordered], return_index=True)
+    return [int(i) for i in ordered[np.sort(first)[:count]]]
+
+
+def _at_quantiles(tokens: NDArray[np.intp], real: NDArray[np.float32], count: int) -> list[tuple[str, int]]:
+    if not tokens.size:
+        return []
+    ordered = tokens[np.argsort(real[tokens], kind="stable")]
+    return [(f"q{100 * q:g}", int(ordered[round(q * (tokens.size - 1))])) for q in _QUANTILES[:count]]
+
+
+def _named(tokens: list[int]) -> list[tuple[str, int]]:
+    return [("", token) for token in tokens]
+
+
+def _excerpt(
+    text: TestText,
+    label: str,
+    at: int,
+    real: NDArray[np.float32],
+    predicted: NDArray[np.float32],
+    amount: Amount,
+    scale: Scale,
+) -> Excerpt:
+    low, high = max(0, at - amount.before), min(text.ids.size, at + amount.after + 1)
+    inside = [i for i in range(low, high) if text.windows[i] == text.windows[at]]
+    shaded: list[ShadedToken] = []
+    for i in inside:
+        truth, claimed = float(real[i]), float(predicted[i])
+        shades = f"{scale.shade('a', truth)} {scale.shade('p', claimed)}".strip()
+        numbers = scale.number(truth), scale.number(claimed)
+        shaded.append(ShadedToken(_text(text.texts, int(text.ids[i])), shades, *numbers, i == at))
+    before, after = (
+        0 <= edge < text.ids.size and bool(text.documents[edge] == text.documents[at])
+        for edge in (inside[0] - 1, inside[-1] + 1)
+    )
+    return Excerpt(label, shaded, scale.number(float(real[at])), scale.number(float(predicted[at])), before, after)
+
+
+def _text(texts: Mapping[int, str], token: int) -> str:
+    return visible(texts.get(token, f"[{token}]"))

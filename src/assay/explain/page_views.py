@@ -1,0 +1,244 @@
+"""What a page shows, as plain records: a run's rows turned into the words, numbers and excerpts of each unit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.explain.excerpts import Amount, Excerpt, Group, Scale, TestText, draw, exemplars, visible
+
+Row = Mapping[str, Any]
+
+_MEASURES = {
+    "r": ("r", "Pearson correlation over all scored test tokens"),
+    "r_pos": ("r, above 0", "of relu(a)"),
+    "r_neg": ("r, below 0", "of relu(−a)"),
+    "r_context": ("r, context", "after removing each token’s mean: beyond “which token is it”"),
+    "r_with_first": ("r, position 0 too", "the attention sink counted in"),
+    "f1": ("F1", "of firing, above the fit split’s 99th percentile"),
+    "auprc": ("AUPRC", "of firing"),
+    "top_and_random": ("top-and-random r", "only for comparison with the literature"),
+    "behaviour": ("behaviour", "share of the unit’s effect on the output that the prediction keeps"),
+}
+_STRIP = (-0.25, 1.0)
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_ARMS = ("prediction", "mean", "other_unit", "shuffled", "noise_equal_r")
+_ARM_NAMES = {
+    "prediction": "this prediction",
+    "noise_equal_r": "the truth plus noise, at equal r",
+    "other_unit": "another unit’s prediction",
+    "shuffled": "this prediction, shuffled",
+    "mean": "the unit’s mean",
+}
+_AMOUNTS = (
+    (24, Amount(4, 3, 4, 3, 4, before=20, after=9)),
+    (96, Amount(3, 2, 3, 2, 2, before=10, after=4)),
+    (400, Amount(2, 1, 0, 1, 1, before=9, after=3)),
+)
+_FEWEST = Amount(1, 0, 0, 0, 0, before=7, after=2)
+
+
+@runtime_checkable
+class ReadableRun(Protocol):
+    """What a page reads: a whole run (:class:`assay.store.Run`), or one that is about to be written."""
+
+    @property
+    def spec(self) -> dict[str, Any]: ...
+
+    def rows(self, name: str) -> list[dict[str, Any]]: ...
+
+    def tensors(self, name: str) -> dict[str, NDArray[Any]]: ...
+
+    def has(self, name: str) -> bool: ...
+
+    def result(self) -> dict[str, Any]: ...
+
+
+class Strip(NamedTuple):
+    """A score on a line from -0.25 to 1, in per cent of its width; ``low`` and ``high`` are None without interval."""
+
+    at: float
+    low: float | None
+    high: float | None
+    nulls: list[float]
+    references: list[float]
+
+
+class ScoreRow(NamedTuple):
+    """One measure of one claim."""
+
+    name: str
+    gloss: str
+    value: str
+    interval: str
+    nulls: str
+    references: str
+    unscored: str
+    strip: Strip | None
+
+
+class Arm(NamedTuple):
+    """One replacement of the unit: its divergence in nats, as a share of the mean's, and the width of its bar."""
+
+    name: str
+    nats: str
+    share: str
+    width: float
+
+
+class ClaimView(NamedTuple):
+    """One explanation as shown."""
+
+    explainer: str
+    text: str
+    lines: list[tuple[str, str]]
+    bits: str
+    verdict: str
+    reason: str
+    scores: list[ScoreRow]
+    arms: list[Arm]
+    floor: str
+    groups: list[Group]
+
+
+class UnitView(NamedTuple):
+    """One unit as shown; ``claims[0]`` is the one that the table lists."""
+
+    name: str
+    facts: list[str]
+    full: str
+    claims: list[ClaimView]
+    strongest: list[Excerpt]
+    lowest: list[Excerpt]
+
+
+def score_text(value: float | None) -> str:
+    """A score with two decimals and a proper minus; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def unit_views(run: ReadableRun) -> list[UnitView]:
+    """The target units of a run, in the order of its table."""
+    targets = [row for row in run.rows("units") if row["role"] == "target"]
+    amount = next((amount for most, amount in _AMOUNTS if len(targets) <= most), _FEWEST)
+    test = run.tensors("test")
+    texts = {row["id"]: row["text"] for row in run.rows("tokens")}
+    text = TestText(test["ids"], test["documents"], test["windows"], test["scored"].astype(bool), texts)
+    claims = [row for row in run.rows("claims") if row["role"] == "claim"]
+    evidence: dict[int, list[Row]] = {}
+    for row in run.rows("evidence"):
+        evidence.setdefault(row["claim"], []).append(row)
+    behaviour = run.tensors("behaviour") if run.has("tensors/behaviour.safetensors") else {}
+    recorded = run.tensors("exemplars")
+    views: list[UnitView] = []
+    for i, target in enumerate(targets):
+        real = test["activations"][i]
+        scale = Scale.of(real[text.scored])
+        own = [claim for claim in claims if claim["unit"] == target["unit"]]
+        shown: list[ClaimView] = []
+        for place, claim in enumerate(own):
+            less = amount if place == 0 else amount._replace(strongest=2, quantiles=0, random=0)
+            predicted = test["predictions"][claim["claim"]]
+            groups = draw(text, target["unit"], real, predicted, less, scale)
+            arms, floor = _arms(behaviour, claim["claim"])
+            shown.append(_claim(claim, evidence.get(claim["claim"], []), arms, floor, groups))
+        sides = [
+            exemplars(texts, recorded[f"{side}_ids"][i], recorded[f"{side}_activations"][i], negative, amount, scale)
+            for side, negative in (("top", False), ("bottom", True))
+        ]
+        views.append(UnitView(target["unit"], _facts(target, scale), scale.number(scale.full), shown, *sides))
+    return views
+
+
+def _facts(unit: Row, scale: Scale) -> list[str]:
+    number = scale.number
+    return [
+        f"fires on {100 * unit['firing_rate']:.3g} % of tokens",
+        f"mean {number(unit['mean'])}, sd {number(unit['sd'])}",
+        f"from {number(unit['min'])} to {number(unit['max'])}",
+        f"1 % below {number(unit['q01'])}, 1 % above {number(unit['q99'])}",
+        f"skewness {unit['skew']:.1f}".replace("-", "−"),
+    ]
+
+
+def _claim(claim: Row, evidence: Sequence[Row], arms: list[Arm], floor: str, groups: list[Group]) -> ClaimView:
+    overall = next((row for row in evidence if row["check"] == "claim"), None)
+    lines = [visible(line).partition(" when ") for line in json.loads(claim["lines"])]
+    return ClaimView(
+        claim["explainer"],
+        visible(claim["text"]),
+        [(value.replace("-", "−", 1), when) if between else ("", value) for value, between, when in lines],
+        f"{claim['bits']:,.0f}",
+        overall["verdict"] or "undecided" if overall else "undecided",
+        visible(overall["reason"]) if overall else "no verdict was recorded",
+        [_score(row) for row in evidence if row["check"] != "claim"],
+        arms,
+        floor,
+        groups,
+    )
+
+
+def _score(row: Row) -> ScoreRow:
+    name, gloss = _MEASURES.get(row["measure"], (row["measure"].replace("_", " "), row["check"]))
+    value, low, high = row["value"], row["lo"], row["hi"]
+    nulls, references = (
+        {key: v for key, v in json.loads(row[column]).items() if v is not None} for column in ("nulls", "references")
+    )
+    on_line = row["measure"] != "rank"
+    strip = None
+    if value is not None and on_line:
+        bounds = [None if bound is None else _percent(bound) for bound in (low, high)]
+        sides = [[_percent(v) for v in side.values()] for side in (nulls, references)]
+        strip = Strip(_percent(value), bounds[0], bounds[1], sides[0], sides[1])
+    return ScoreRow(
+        name,
+        gloss,
+        score_text(value) if on_line or value is None else f"{value:g}",
+        f"{score_text(low)} to {score_text(high)}" if low is not None and high is not None else "",
+        _listed(nulls),
+        _listed(references),
+        row["unscored"] or "",
+        strip,
+    )
+
+
+def _percent(value: float) -> float:
+    low, high = _STRIP
+    return round(100 * (min(max(value, low), high) - low) / (high - low), 1)
+
+
+def _listed(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {score_text(value)}" for name, value in scores.items())
+
+
+def _arms(behaviour: Mapping[str, NDArray[Any]], claim: int) -> tuple[list[Arm], str]:
+    """The replacements of one claim, least divergence first named, and a line about the noise floor."""
+    if not behaviour or np.isnan(behaviour["J"][claim]).all():
+        return [], ""
+    weights = behaviour["weights"]
+    means = (behaviour["J"][claim] @ weights / weights.sum()).tolist()
+    sums: dict[str, float] = dict(zip(_ARMS, means, strict=True))
+    mean, floor = sums["mean"], float(behaviour["floor"] @ weights / weights.sum())
+    arms: list[Arm] = []
+    for key, name in _ARM_NAMES.items():
+        nats = sums[key]
+        if math.isnan(nats):
+            continue
+        share = nats / mean if mean > 0 else math.nan
+        width = 0.0 if math.isnan(share) else round(50 * min(share, 2.0), 1)
+        arms.append(Arm(name, _scientific(nats), "–" if math.isnan(share) else f"{100 * share:.0f} %", width))
+    times = f"{mean / floor:,.0f} times" if floor > 0 else "above"
+    return arms, f"The effect of the mean replacement is {times} the numerical noise ({_scientific(floor)} nats)."
+
+
+def _scientific(value: float) -> str:
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}" if value else "0"

@@ -1,0 +1,41 @@
+"""Checks, nulls and the verdict rule."""
+
+from assay.referee.checks import (
+    BEHAVIOUR_VERSION,
+    PREDICTION_VERSION,
+    BehaviourCheck,
+    behaviour_check,
+    prediction_check,
+    shuffled,
+)
+from assay.referee.combine import REQUIRED, ClaimVerdict, combine
+from assay.referee.verdict import (
+    LEVEL,
+    MARGIN,
+    CheckInput,
+    CheckVerdict,
+    ControlSummary,
+    Judgement,
+    Verdict,
+    judge_check,
+)
+
+__all__ = [
+    "BEHAVIOUR_VERSION",
+    "LEVEL",
+    "MARGIN",
+    "PREDICTION_VERSION",
+    "REQUIRED",
+    "BehaviourCheck",
+    "CheckInput",
+    "CheckVerdict",
+    "ClaimVerdict",
+    "ControlSummary",
+    "Judgement",
+    "Verdict",
+    "behaviour_check",
+    "combine",
+    "judge_check",
+    "prediction_check",
+    "shuffled",
+]

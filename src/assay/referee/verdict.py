@@ -1,0 +1,228 @@
+"""The verdict rule. It stands here and nowhere else.
+
+d = score - max(nulls), with a paired bootstrap over documents. *Supported*: the lower bound of d is above the margin;
+*refuted*: the upper bound is below it; both only if they survive Benjamini-Hochberg over the claims of the run.
+*Undecided*: everything else, and always when a reason was given beforehand why the data can't carry the check. *Void*:
+the run's negative controls pass the check more often than chance allows, so that it is the check that failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.stats.bootstrap import interval
+from assay.stats.multiple import benjamini_hochberg
+
+MARGIN = 0.02
+LEVEL = 0.05
+
+Id = TypeVar("Id", bound=Hashable)
+
+
+class Verdict(StrEnum):
+    """What a check, or all checks of a claim, came to."""
+
+    SUPPORTED = "supported"
+    PREDICTS = "predicts"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+    VOID = "void"
+
+
+@dataclass(frozen=True, eq=False)
+class CheckInput:
+    """What a check measured on one claim.
+
+    ``score`` and ``nulls`` are on one scale with a range of 1; the replicates are their values in the same B resamples
+    of the documents. ``reasons`` say why the data can't carry this check; any of them settles the verdict.
+    """
+
+    score: float
+    nulls: Mapping[str, float]
+    replicates_score: Float[np.ndarray, " b"]
+    replicates_nulls: Mapping[str, Float[np.ndarray, " b"]]
+    reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.nulls or self.nulls.keys() != self.replicates_nulls.keys():
+            raise ValueError("a score needs a null, and every null its replicates")
+        if any(r.shape != self.replicates_score.shape for r in self.replicates_nulls.values()):
+            raise ValueError("score and nulls must have the same replicates")
+
+
+class CheckVerdict(NamedTuple):
+    """The verdict of one check on one claim.
+
+    ``null`` names the strongest null, the one that d is taken against. ``p_support`` and ``p_refute`` are one-sided
+    and, for claims, adjusted over the run; None where d could not be tested. d and its bounds are NaN where the score
+    or the interval is not defined.
+    """
+
+    verdict: Verdict
+    d: float
+    d_lo: float
+    d_hi: float
+    p_support: float | None
+    p_refute: float | None
+    null: str
+    reason: str
+
+
+class ControlSummary(NamedTuple):
+    """How often the negative controls passed a check.
+
+    ``n`` counts the controls that the data could carry. ``allowed_p`` is the chance that so many or more of them pass
+    when each does so with 5 %; the check is ``void`` when that is below 5 %. With a single control it never is.
+    """
+
+    n: int
+    passed: int
+    allowed_p: float
+    void: bool
+
+
+@dataclass(frozen=True)
+class Judgement(Generic[Id]):
+    """Every claim's and every control's verdict for one check."""
+
+    claims: Mapping[Id, CheckVerdict]
+    controls: Mapping[Id, CheckVerdict]
+    summary: ControlSummary
+
+
+class _Difference(NamedTuple):
+    d: float
+    lo: float
+    hi: float
+    p_support: float
+    p_refute: float
+    null: str
+    reasons: tuple[str, ...]
+
+
+def judge_check(
+    claims: Mapping[Id, CheckInput],
+    controls: Mapping[Id, CheckInput],
+    delta: float = MARGIN,
+    level: float = LEVEL,
+) -> Judgement[Id]:
+    """Judge one check on all claims of a run.
+
+    The claims that can be tested form one family for "supported" and one for "refuted", each adjusted on its own.
+    Claims with a reason to stay undecided are in neither: their p-values mean nothing, and would change the others'.
+    A control counts as passed when its lower bound of d is above ``delta``, unadjusted: the rule for a claim that is
+    alone in its run. Otherwise more claims would make the test of the test more lenient.
+
+    Args:
+        claims: by any id.
+        controls: negative controls of the run: claims made wrong on purpose.
+        delta: the margin, in units of the score.
+        level: error rate of the adjusted p-values; intervals have 1 - ``level``.
+    """
+    differences = {id_: _difference(claim, delta, level) for id_, claim in claims.items()}
+    tested = [id_ for id_, difference in differences.items() if not difference.reasons]
+    support = benjamini_hochberg(np.array([differences[id_].p_support for id_ in tested], dtype=np.float64))
+    refute = benjamini_hochberg(np.array([differences[id_].p_refute for id_ in tested], dtype=np.float64))
+    adjusted = {id_: (float(s), float(r)) for id_, s, r in zip(tested, support, refute, strict=True)}
+
+    against = {id_: _difference(control, delta, level) for id_, control in controls.items()}
+    summary = _summarise(against, delta, level)
+    return Judgement(
+        claims={
+            id_: _void(difference, summary)
+            if summary.void
+            else _decide(difference, adjusted.get(id_), delta, level, len(tested))
+            for id_, difference in differences.items()
+        },
+        controls={id_: _decide_control(difference, delta) for id_, difference in against.items()},
+        summary=summary,
+    )
+
+
+def _difference(check: CheckInput, delta: float, level: float) -> _Difference:
+    null = max(check.nulls, key=lambda name: check.nulls[name])
+    d = check.score - check.nulls[null] if not any(map(math.isnan, check.nulls.values())) else math.nan
+    replicates = check.replicates_score - np.max(np.stack(list(check.replicates_nulls.values())), axis=0)
+    _, lo, hi = interval(d, replicates, 1 - level)
+    reasons = check.reasons
+    if math.isnan(d):
+        reasons += ("unscored: the score or a null is not defined",)
+    elif math.isnan(lo) and not reasons:
+        unscored = int(np.isnan(replicates).sum())
+        reasons += (f"too much unscored: no score in {unscored} of {replicates.size} resamples",)
+    if reasons:
+        return _Difference(d, lo, hi, math.nan, math.nan, null, reasons)
+    spread = replicates[~np.isnan(replicates)]
+    # Equal replicates have no spread; their computed one may be a rounding error.
+    se = float(np.std(spread, ddof=1)) if np.ptp(spread) > 0 else 0.0
+    return _Difference(d, lo, hi, normal_tail(d - delta, se), normal_tail(delta - d, se), null, ())
+
+
+def normal_tail(excess: float, se: float) -> float:
+    """One-sided p-value of an excess over the margin, from a normal with the bootstrap's standard error.
+
+    A counted p-value can't fall below 1 / B with B replicates, and would fail Benjamini-Hochberg with thousands of
+    claims however clear the effect; the normal tail reaches as far as the effect does. Without any spread the
+    answer is known: 0 above the margin, else 1.
+    """
+    if se == 0:
+        return 0.0 if excess > 0 else 1.0
+    return 0.5 * math.erfc(excess / se / math.sqrt(2))
+
+
+def _decide(
+    difference: _Difference, adjusted: tuple[float, float] | None, delta: float, level: float, family: int
+) -> CheckVerdict:
+    if adjusted is None:
+        return _verdict(difference, Verdict.UNDECIDED, "; ".join(difference.reasons))
+    p_support, p_refute = adjusted
+    above, below = difference.lo > delta, difference.hi < delta
+    if above and p_support <= level:
+        verdict, reason = Verdict.SUPPORTED, f"beats its best null ({difference.null}) by more than {delta:g}"
+    elif below and p_refute <= level:
+        verdict, reason = Verdict.REFUTED, f"does not beat its best null ({difference.null}) by {delta:g}"
+    elif above or below:
+        verdict = Verdict.UNDECIDED
+        reason = f"interval clears the margin, but not after Benjamini-Hochberg over {family} claims"
+    else:
+        verdict, reason = Verdict.UNDECIDED, "interval spans the margin"
+    return _verdict(difference, verdict, reason, p_support, p_refute)
+
+
+def _decide_control(difference: _Difference, delta: float) -> CheckVerdict:
+    if difference.reasons:
+        return _verdict(difference, Verdict.UNDECIDED, "; ".join(difference.reasons))
+    if difference.lo > delta:
+        verdict, reason = Verdict.SUPPORTED, "a negative control that passed"
+    elif difference.hi < delta:
+        verdict, reason = Verdict.REFUTED, "a negative control, rejected"
+    else:
+        verdict, reason = Verdict.UNDECIDED, "a negative control, not passed"
+    return _verdict(difference, verdict, reason, difference.p_support, difference.p_refute)
+
+
+def _void(difference: _Difference, summary: ControlSummary) -> CheckVerdict:
+    reason = f"{summary.passed} of {summary.n} negative controls passed; the check can't be trusted in this run"
+    return _verdict(difference, Verdict.VOID, reason)
+
+
+def _verdict(
+    difference: _Difference, verdict: Verdict, reason: str, support: float | None = None, refute: float | None = None
+) -> CheckVerdict:
+    d, lo, hi, _, _, null, _ = difference
+    return CheckVerdict(verdict, d, lo, hi, support, refute, null, reason)
+
+
+def _summarise(controls: Mapping[Id, _Difference], delta: float, level: float) -> ControlSummary:
+    carried = [difference for difference in controls.values() if not difference.reasons]
+    n, passed = len(carried), sum(difference.lo > delta for difference in carried)
+    chance = sum(math.comb(n, k) * level**k * (1 - level) ** (n - k) for k in range(passed, n + 1))
+    allowed_p = min(chance, 1.0)
+    return ControlSummary(n, passed, allowed_p, void=allowed_p < level)

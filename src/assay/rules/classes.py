@@ -1,0 +1,98 @@
+"""Named classes of token text: what a rule may call by name instead of listing tokens.
+
+A class is a predicate on one string: word lists (``words.toml``) match the word without the spaces around it, in any
+case; shape and morphology classes look at the string as it stands, leading space included.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+Member = Callable[[str], bool]
+
+_SUFFIXES = (
+    "ing ed ly s es tion ment ness ity er or est al ous ive able ful less ism ist ance ence ary ic y en ion th age"
+).split()
+_PREFIXES = "un re in dis pre con de ex non over under out sub trans inter be en".split()
+
+
+def _matches(pattern: str) -> Member:
+    compiled = re.compile(pattern)
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+_SHAPES: dict[str, Member] = {
+    "starts a word": _matches(r"\s+\w.*"),
+    "continues a word": _matches(r"[A-Za-z]+.*"),
+    "capitalised": _matches(r"\s*[A-Z][a-z].*"),
+    "capitalised after a space": _matches(r"\s+[A-Z][a-z].*"),
+    "all capitals": _matches(r"\s*[A-Z]{2,}"),
+    "single capital letter": _matches(r"\s*[A-Z]"),
+    "single small letter": _matches(r"\s*[a-z]"),
+    "small letters": _matches(r"\s*[a-z]+"),
+    "two or three letters": _matches(r"\s*[A-Za-z]{2,3}"),
+    "four or five letters": _matches(r"\s*[A-Za-z]{4,5}"),
+    "six to eight letters": _matches(r"\s*[A-Za-z]{6,8}"),
+    "nine or more letters": _matches(r"\s*[A-Za-z]{9,}"),
+    "digit": _matches(r"\s*\d+"),
+    "letter": _matches(r"\s*[A-Za-z]+"),
+    "punctuation": _matches(r"\s*[^\w\s]+\s*"),
+    "end of sentence mark": _matches(r"\s*[.!?]+[\"'”’)]*\s*"),
+    "full stop": _matches(r"\s*\.+"),
+    "exclamation or question mark": _matches(r"\s*[!?]+"),
+    "comma": _matches(r"\s*,[\"”’']?"),
+    "colon": _matches(r"\s*:+"),
+    "semicolon": _matches(r"\s*;"),
+    "dash": _matches(r"\s*[-–—]+"),
+    "double quote": _matches(r".*[\"“”].*"),
+    "single quote": _matches(r"\s*['‘’`]+"),
+    "opening bracket": _matches(r".*[(\[{<]\s*"),
+    "closing bracket": _matches(r"\s*[)\]}>].*"),
+    "slash or star": _matches(r"\s*[/*#|_~^\\]+"),
+    "operator": _matches(r"\s*[-+*/=<>%&|!]+"),
+    "newline": _matches(r".*\n.*"),
+    "blank line": _matches(r"(?s).*\n\s*\n.*"),
+    "only spaces": _matches(r"[ \t]+"),
+    "no ASCII letter": _matches(r"[^A-Za-z]+"),
+    "not ASCII": _matches(r".*[^\x00-\x7f].*"),
+    "letters and other signs mixed": _matches(r"(?=.*[A-Za-z])(?=.*[^A-Za-z\s]).*"),
+    "roman numeral": _matches(r"\s*[IVXLC]{1,6}"),
+    "currency sign": _matches(r"\s*[$€£¥]"),
+    "starts with a vowel": _matches(r"\s*[aeiouAEIOU].*"),
+}
+
+
+@cache
+def classes() -> dict[str, Member]:
+    """Every named class and its membership test, in a fixed order."""
+    table = dict(_SHAPES)
+    for suffix in _SUFFIXES:
+        table[f"ends in -{suffix}"] = _matches(rf"\s*[A-Za-z]{{2,}}{suffix}")
+    for prefix in _PREFIXES:
+        table[f"starts with {prefix}-"] = _matches(rf"\s*(?i:{prefix})[a-z]{{2,}}")
+    source = files("assay.rules").joinpath("words.toml").read_text(encoding="utf-8")
+    for name, words in tomllib.loads(source).items():
+        table[name] = _listed(frozenset(words.split()))
+    return table
+
+
+def _listed(words: frozenset[str]) -> Member:
+    return lambda text: fold(text) in words
+
+
+def fold(text: str) -> str:
+    """A token's text without the spaces around it and in lower case; text of spaces alone stays as it is."""
+    return text.strip().lower() or text
+
+
+def membership(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Which of ``texts`` (k) belong to which class (c): a (k, c) array of zeros and ones."""
+    members = classes().values()
+    return np.array([[member(text) for member in members] for text in texts], dtype=np.float32).reshape(len(texts), -1)

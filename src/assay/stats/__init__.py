@@ -1,0 +1,55 @@
+"""Scores and their intervals, in pure numpy."""
+
+from assay.stats.bootstrap import (
+    DocumentIndex,
+    Estimate,
+    Interval,
+    document_index,
+    document_sums,
+    document_weights,
+    interval,
+)
+from assay.stats.calibrate import Calibration, calibrate
+from assay.stats.concentration import documents_with_half_the_variance
+from assay.stats.context import correlate_in_context, remove_token_means, token_means
+from assay.stats.correlation import correlate, moment_sums, pearson
+from assay.stats.divergence import jensen_shannon, ratio_score
+from assay.stats.firing import auprc, average_precision, best_threshold, bin_borders, f1, f1_score
+from assay.stats.literature import top_and_random_r
+from assay.stats.multiple import benjamini_hochberg
+from assay.stats.score import Scores, checked_arrays, score
+from assay.stats.undecided import reasons_undecided, too_few_documents
+
+__all__ = [
+    "Calibration",
+    "DocumentIndex",
+    "Estimate",
+    "Interval",
+    "Scores",
+    "auprc",
+    "average_precision",
+    "benjamini_hochberg",
+    "best_threshold",
+    "bin_borders",
+    "calibrate",
+    "checked_arrays",
+    "correlate",
+    "correlate_in_context",
+    "document_index",
+    "document_sums",
+    "document_weights",
+    "documents_with_half_the_variance",
+    "f1",
+    "f1_score",
+    "interval",
+    "jensen_shannon",
+    "moment_sums",
+    "pearson",
+    "ratio_score",
+    "reasons_undecided",
+    "remove_token_means",
+    "score",
+    "token_means",
+    "too_few_documents",
+    "top_and_random_r",
+]

@@ -1,0 +1,40 @@
+"""Reasons why the data can't carry a verdict, whatever the claim says. They look at the activation only."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from assay.stats.concentration import documents_with_half_the_variance
+
+MIN_DOCUMENTS = 20
+CONCENTRATED = 10
+MIN_FIRINGS = 20
+MIN_FIRING_DOCUMENTS = 10
+
+
+def too_few_documents(count: int) -> tuple[str, ...]:
+    """A reason when there are fewer documents than an interval needs (20)."""
+    return (f"{count} documents; {MIN_DOCUMENTS} are needed",) if count < MIN_DOCUMENTS else ()
+
+
+def reasons_undecided(
+    activations: Float[np.ndarray, " n"], index: Int[np.ndarray, " n"], count: int, fire_above: float
+) -> tuple[str, ...]:
+    """Everything that keeps these activations from carrying a verdict; empty when nothing does.
+
+    A constant activation, fewer than 20 documents, ten or fewer documents with half the variance, fewer than 20
+    tokens above ``fire_above`` or fewer than 10 documents with one.
+    """
+    if np.ptp(activations) == 0:
+        return ("the activation is constant",)
+    reasons = list(too_few_documents(count))
+    half = documents_with_half_the_variance(activations, index, count)
+    if half <= CONCENTRATED:
+        reasons.append(f"{half} of {count} documents hold half the variance; more than {CONCENTRATED} must")
+    fires = activations > fire_above
+    firings, where = int(fires.sum()), int(np.unique(index[fires]).size)
+    if firings < MIN_FIRINGS or where < MIN_FIRING_DOCUMENTS:
+        needed = f"{MIN_FIRINGS} in {MIN_FIRING_DOCUMENTS} are needed"
+        reasons.append(f"too few firings: {firings} in {where} documents; {needed}")
+    return tuple(reasons)

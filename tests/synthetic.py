@@ -176,9 +176,9 @@ def _behaviour() -> dict[str, np.ndarray]:
     draw = np.random.default_rng(3)
     return {
         "J": draw.uniform(1e-5, 1e-4, (5, len(ARMS), 6)),
-        "documents": np.arange(6, dtype=np.int32),
-        "weights": np.ones(6),
-        "floor": np.full(6, 1e-8),
+        "documents": np.tile(np.arange(6, dtype=np.int32), (5, 1)),
+        "weights": np.ones((5, 6)),
+        "floor": np.full((5, 6), 1e-8),
     }
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 POOL = 64
 EXCERPTS = 24
 BATCH = 8
-ARMS = ("prediction", "mean", "other_unit", "shuffled", "noise_equal_r")
 
 
 class Divergences(NamedTuple):

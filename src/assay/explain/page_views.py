@@ -223,10 +223,11 @@ def _arms(behaviour: Mapping[str, NDArray[Any]], claim: int) -> tuple[list[Arm],
     """The replacements of one claim, least divergence first named, and a line about the noise floor."""
     if not behaviour or np.isnan(behaviour["J"][claim]).all():
         return [], ""
-    weights = behaviour["weights"]
-    means = (behaviour["J"][claim] @ weights / weights.sum()).tolist()
+    drawn = behaviour["weights"][claim] > 0
+    weights = behaviour["weights"][claim][drawn]
+    means = (behaviour["J"][claim][:, drawn] @ weights / weights.sum()).tolist()
     sums: dict[str, float] = dict(zip(_ARMS, means, strict=True))
-    mean, floor = sums["mean"], float(behaviour["floor"] @ weights / weights.sum())
+    mean, floor = sums["mean"], float(behaviour["floor"][claim][drawn] @ weights / weights.sum())
     arms: list[Arm] = []
     for key, name in _ARM_NAMES.items():
         nats = sums[key]

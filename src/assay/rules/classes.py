@@ -70,21 +70,33 @@ _SHAPES: dict[str, Member] = {
 
 
 @cache
-def classes() -> dict[str, Member]:
-    """Every named class and its membership test, in a fixed order."""
-    table = dict(_SHAPES)
+def _tests() -> tuple[dict[str, Member], dict[str, list[str]]]:
+    """Classes by shape as tests, and classes by word list as the words of each."""
+    shapes = dict(_SHAPES)
     for suffix in _SUFFIXES:
-        table[f"ends in -{suffix}"] = _matches(rf"\s*[A-Za-z]{{2,}}{suffix}")
+        shapes[f"ends in -{suffix}"] = _matches(rf"\s*[A-Za-z]{{2,}}{suffix}")
     for prefix in _PREFIXES:
-        table[f"starts with {prefix}-"] = _matches(rf"\s*(?i:{prefix})[a-z]{{2,}}")
+        shapes[f"starts with {prefix}-"] = _matches(rf"\s*(?i:{prefix})[a-z]{{2,}}")
     source = files("assay.rules").joinpath("words.toml").read_text(encoding="utf-8")
-    for name, words in tomllib.loads(source).items():
-        table[name] = _listed(frozenset(words.split()))
-    return table
+    return shapes, {name: words.split() for name, words in tomllib.loads(source).items()}
 
 
-def _listed(words: frozenset[str]) -> Member:
-    return lambda text: fold(text) in words
+@cache
+def class_names() -> tuple[str, ...]:
+    """Every named class, in a fixed order."""
+    shapes, lists = _tests()
+    return (*shapes, *lists)
+
+
+@cache
+def _listed_in() -> dict[str, list[int]]:
+    """For every listed word, the indices of its classes."""
+    shapes, lists = _tests()
+    found: dict[str, list[int]] = {}
+    for i, words in enumerate(lists.values()):
+        for word in words:
+            found.setdefault(word, []).append(len(shapes) + i)
+    return found
 
 
 def fold(text: str) -> str:
@@ -92,7 +104,15 @@ def fold(text: str) -> str:
     return text.strip().lower() or text
 
 
+@cache
+def _classes_of(text: str) -> tuple[int, ...]:
+    shapes, _ = _tests()
+    return (*(i for i, member in enumerate(shapes.values()) if member(text)), *_listed_in().get(fold(text), ()))
+
+
 def membership(texts: Sequence[str]) -> NDArray[np.float32]:
     """Which of ``texts`` (k) belong to which class (c): a (k, c) array of zeros and ones."""
-    members = classes().values()
-    return np.array([[member(text) for member in members] for text in texts], dtype=np.float32).reshape(len(texts), -1)
+    table = np.zeros((len(texts), len(class_names())), dtype=np.float32)
+    for row, text in enumerate(texts):
+        table[row, list(_classes_of(text))] = 1
+    return table

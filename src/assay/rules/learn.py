@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from assay.rules.classes import classes
+from assay.rules.classes import class_names
 from assay.rules.flags import FLAG_NAMES
 from assay.rules.rule import CONDITIONS, LISTED, Condition, Rule, RuleList
 from assay.rules.view import BAGS, SLOTS, View
@@ -37,6 +37,7 @@ class LearnOptions:
     conditions: int = 3
     sweeps: int = 1  # backfitting sweeps at the end
     shortlist: int = 256  # strings of a slot that are considered for a set, by what they explain alone
+    improvement: float = 1.1  # by what factor a further condition must raise a candidate's gain
     price: float = 1.0  # squared error a bit must remove, in units of what it costs to encode: 1 is the MDL principle
 
 
@@ -107,7 +108,8 @@ class RuleLearner:
             grown: list[Candidate] = []
             for parent in pool:
                 room = LISTED - parent.listed
-                grown += [c for c in self._extensions(residual, parent.rows, parent.when, room) if c.gain > parent.gain]
+                floor = max(parent.gain * self.options.improvement, parent.gain)
+                grown += [c for c in self._extensions(residual, parent.rows, parent.when, room) if c.gain > floor]
             pool = grown
         finished += pool
         finished = [c for c in finished if frozenset(c.when) not in taken]
@@ -189,7 +191,7 @@ class RuleLearner:
     ) -> list[Candidate]:
         """The best class of a slot, and the best negated one."""
         found: list[Candidate] = []
-        names = tuple(classes())
+        names = class_names()
         for negated in (False, True):
             if negated and not when:
                 continue
@@ -228,7 +230,7 @@ class RuleLearner:
     def _flags(self, rows: Rows, r: Floats, when: tuple[Condition, ...]) -> list[Candidate]:
         """The best few flags, near classes among them, each way round."""
         found: list[Candidate] = []
-        near = tuple(classes())
+        near = class_names()
         tables = (
             (self.view.flags[0], [("flag", name) for name in FLAG_NAMES]),
             (self.view.class_flags[0], [("nearby", name) for name in near]),

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import UnknownName, UsageError
-from assay.rules.classes import classes
+from assay.rules.classes import class_names
 from assay.rules.flags import FLAG_NAMES
 from assay.rules.view import BAGS, SLOTS, View
 
@@ -58,7 +58,7 @@ class Condition:
             raise UnknownName("slot", self.slot, PLACES)
         if bool(self.any_of) == bool(self.named):
             raise UsageError(f"a condition on {self.slot!r} must list strings (any_of) or name a class, one of the two")
-        known = FLAG_NAMES if self.slot == "flag" else tuple(classes())
+        known = FLAG_NAMES if self.slot == "flag" else class_names()
         if self.named and self.named not in known:
             raise UnknownName("flag" if self.slot == "flag" else "class", self.named, known)
         if self.slot == "flag" and self.any_of:
@@ -74,10 +74,10 @@ class Condition:
         if self.slot == "flag":
             return view.flags[0][:, FLAG_NAMES.index(self.named)] > 0
         if self.named and self.slot == "nearby":
-            return view.class_flags[0][:, tuple(classes()).index(self.named)] > 0
+            return view.class_flags[0][:, class_names().index(self.named)] > 0
         names = view.bag(self.slot)[1] if self.slot in BAGS else view.keys(self.slot).names
         if self.named:
-            chosen = view.members(self.slot)[:, tuple(classes()).index(self.named)] > 0
+            chosen = view.members(self.slot)[:, class_names().index(self.named)] > 0
         else:
             wanted = set(self.any_of)
             chosen = np.array([name in wanted for name in names])
@@ -90,7 +90,7 @@ class Condition:
         place = math.log2(len(PLACES)) + 1
         if self.any_of:
             return place + math.log2(LISTED) + len(self.any_of) * math.log2(vocabulary)
-        return place + math.log2(len(FLAG_NAMES) if self.slot == "flag" else len(classes()))
+        return place + math.log2(len(FLAG_NAMES) if self.slot == "flag" else len(class_names()))
 
     def phrase(self, most: int = LISTED) -> str:
         """The condition in words; lists longer than ``most`` are cut and counted."""

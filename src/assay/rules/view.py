@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from assay.rules.classes import classes, fold, membership
+from assay.rules.classes import class_names, fold, membership
 from assay.rules.flags import flag_table
 
 SLOTS = ("token", "form", "word", "previous token", "previous word", "second last", "third last")
@@ -147,7 +147,7 @@ class View:
     def class_flags(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """(tokens, classes): is a word of the class among the previous eight tokens?"""
         matrix, _ = self.bag("nearby")
-        return (matrix @ self.members("nearby") > 0).astype(np.float32), tuple(classes())
+        return (matrix @ self.members("nearby") > 0).astype(np.float32), class_names()
 
     def members(self, slot: str) -> NDArray[np.float32]:
         """(names, classes): which of a slot's names belong to which class. Cached."""

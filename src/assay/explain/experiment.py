@@ -1,0 +1,393 @@
+"""The lab as one function: from text to tested explanations, stored as a run."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.core.ids import UnitId, parse_units
+from assay.errors import UnknownName, UsageError
+from assay.explain.claims import EXPLAINERS, RIVALS, Claim, Fitted, Fitter, make_claim
+from assay.explain.evidence import Measured, claim_rows, contract_entry, evidence_rows, measure_claim, number
+from assay.explain.figure import figure_json, figure_svg
+from assay.explain.material import FIRING_QUANTILE, Material, Progress, gather_material, record_part
+from assay.explain.measure import Tested, run_behaviour, run_test_pass, site_of
+from assay.explain.page import RunContent, build_page
+from assay.explain.verdicts import ARMS, Judged, judge
+from assay.record import Recording
+from assay.store import RunWriter, runs_root
+from assay.text import Corpus, load_corpus
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+
+MAX_RULES = 64
+COMPANIONS = 2  # a site's other units that are explained as well, so that each claim has a rival and a control there
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """What is asked for; the same names as the options of ``assay explain``."""
+
+    model: str = "smollm2-135m"
+    units: str = "spread16"
+    explainers: tuple[str, ...] = EXPLAINERS
+    rules: int = 8
+    tokens: int = 120_000
+    corpus: str = "bundled"
+    behaviour: bool = True
+    seed: int = 0
+    out: str | None = None
+
+    def check(self) -> None:
+        """Refuse what can't be done before anything is loaded.
+
+        Raises:
+            UnknownName: an explainer of no known name.
+            UsageError: a number out of range.
+        """
+        if not self.explainers:
+            raise UsageError(f"--explainer names none; give one or more of {', '.join(EXPLAINERS)}")
+        for name in self.explainers:
+            if name not in EXPLAINERS:
+                raise UnknownName("explainer", name, EXPLAINERS)
+        if len(set(self.explainers)) < len(self.explainers):
+            raise UsageError(f"--explainer names one twice: {', '.join(self.explainers)}")
+        if not 1 <= self.rules <= MAX_RULES:
+            raise UsageError(f"--rules must be 1 to {MAX_RULES}, got {self.rules}")
+        if self.seed < 0:
+            raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class ExplainOutcome:
+    """Where the run was stored, and the JSON that the command prints."""
+
+    run_path: Path
+    result: dict[str, Any]
+
+
+def _quiet(message: str, share: float | None = None) -> None:
+    """Progress that goes nowhere."""
+
+
+def explain(
+    request: ExplainRequest,
+    progress: Progress = _quiet,
+    *,
+    subject: Subject | None = None,
+    corpus: Corpus | None = None,
+) -> ExplainOutcome:
+    """Explain units, test the explanations, and store everything as a run.
+
+    ``subject`` and ``corpus`` may be handed in instead of being loaded by name.
+
+    Raises:
+        UsageError: what was asked for can't be done: an unknown name, a unit out of range, a corpus too small.
+        MachineError: a fetch failed, or the run can't be written.
+    """
+    started = time.monotonic()
+    request.check()
+    corpus = corpus or load_corpus(request.corpus, progress)
+    if subject is None:
+        from assay.model import load
+
+        progress(f"loading {request.model}")
+        subject = load(request.model, progress=progress)
+    targets = parse_units(request.units, subject.n_layers, subject.width, request.seed)
+    material = gather_material(subject, corpus, request.tokens, request.seed)
+    root = runs_root(request.out)
+    resolved = asdict(request) | {"targets": [str(u) for u in targets], "length": material.fit.table.length}
+    writer = RunWriter(
+        root,
+        "explain",
+        asked=asdict(request),
+        resolved=resolved | {"arms": list(ARMS)},
+        subject=_describe(subject),
+        corpus={
+            "name": corpus.name,
+            "sha256": corpus.sha256,
+            "tokens": material.n_tokens,
+            "splits_sha256": material.splits.sha256,
+        },
+    )
+    with writer:
+        study = _Study(request, subject, material, targets, progress)
+        study.learn()
+        study.test()
+        result = study.result(writer.id, time.monotonic() - started)
+        study.write(writer, result)
+    return ExplainOutcome(writer.path, result)
+
+
+def _describe(subject: Subject) -> dict[str, Any]:
+    return {
+        "name": subject.name,
+        "architecture": subject.architecture,
+        "fingerprint": subject.fingerprint,
+        "dtype": str(subject.dtype).removeprefix("torch."),
+        "device": str(subject.device),
+        "reason": subject.reason,
+        "n_layers": subject.n_layers,
+    }
+
+
+class _Study:
+    """One execution: what is learnt, then what the test split says of it."""
+
+    def __init__(
+        self,
+        request: ExplainRequest,
+        subject: Subject,
+        material: Material,
+        targets: Sequence[UnitId],
+        progress: Progress,
+    ) -> None:
+        self.request, self.subject, self.material, self.progress = request, subject, material, progress
+        self.targets = list(targets)
+        self.units = self.targets + _companions(self.targets, subject, request.seed)
+        self.seconds_forward = 0.0
+        self.behaviour: dict[str, NDArray[Any]] | None = None
+
+    def learn(self) -> None:
+        """Record the fit and choose splits, learn the explanations, and settle each claim."""
+        with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+            self.recording = self._record("fit", Path(scratch))
+            choose = self._record("choose", Path(scratch))
+            fit_part, choose_part = self.material.fit, self.material.choose
+            assert self.recording.columns is not None and choose.columns is not None
+            self.fit = np.ascontiguousarray(self.recording.columns[fit_part.scored].T)
+            chosen = np.ascontiguousarray(choose.columns[choose_part.scored].T)
+        self.fire_above = np.quantile(self.fit, FIRING_QUANTILE, axis=1)
+        self.progress("reading the text as rules see it")
+        fitter = Fitter(fit_part.view, self.subject.vocab_size, self.request.explainers, self.request.rules)
+        self.fitted: list[Fitted] = []
+        for i, unit in enumerate(self.units):
+            self.progress(f"explaining {unit}", i / len(self.units))
+            self.fitted.append(fitter.fit(unit, self.fit[i], references=i < len(self.targets)))
+        self.claims: list[Claim] = []
+        self.r_choose: list[float] = []
+        strangers = _strangers(self.units)
+        for i, unit in enumerate(self.targets):
+            sources = [(name, i) for name in self.request.explainers]
+            sources.append((self.request.explainers[0], strangers[i]))
+            for explainer, source in sources:
+                others = _others(self.fitted, i, strangers[i], self.request.seed)
+                level = float(self.fire_above[i])
+                claim = make_claim(unit, self.fitted[source], explainer, others, choose_part.view, chosen[i], level)
+                self.claims.append(claim)
+                predicted = claim.explanation.predict(choose_part.view)
+                self.r_choose.append(float(np.corrcoef(predicted, chosen[i])[0, 1]) if np.ptp(predicted) else 0.0)
+
+    def _record(self, name: str, scratch: Path) -> Recording:
+        part = getattr(self.material, name)
+        made = record_part(self.subject, part, self.units, scratch / f"{name}.npy", self.progress)
+        self.seconds_forward += made.seconds_forward
+        return made
+
+    def test(self) -> None:
+        """Meet the test split: predictions, behaviour, scores and verdicts."""
+        part = self.material.test
+        self.tested: Tested = run_test_pass(self.subject, part, self.targets, self.claims, self.progress)
+        self.seconds_forward += self.tested.seconds_forward
+        if self.request.behaviour:
+            import torch
+
+            means = dict(zip(self.units, self.recording.gather(lambda s: s.moments.mean).tolist(), strict=True))
+            self.behaviour = run_behaviour(
+                self.subject.with_dtype(torch.float32),
+                part,
+                self.targets,
+                self.claims,
+                self.tested,
+                means,
+                self.r_choose,
+                self.request.seed,
+                self.progress,
+            )
+        self.progress("scoring")
+        self.measured: dict[int, Measured] = {}
+        place = {unit: i for i, unit in enumerate(self.targets)}
+        for i, claim in enumerate(self.claims):
+            if claim.role == "claim":
+                at = place[claim.unit]
+                self.measured[i] = measure_claim(
+                    i,
+                    claim,
+                    self.fitted[at],
+                    self.material,
+                    self.tested,
+                    at,
+                    self.fit[at],
+                    float(self.fire_above[at]),
+                    self.subject.width(claim.unit.site),
+                    self.request.seed,
+                )
+        self.unit_rows = _unit_rows(self.recording, self.units, len(self.targets), self.fire_above)
+        self.claim_rows = claim_rows(self.claims)
+        self.judged: Judged = judge(
+            self.claim_rows, self.unit_rows, self.test_arrays(), self.behaviour, self.request.seed
+        )
+
+    def test_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of ``tensors/test.safetensors``."""
+        table = self.material.test.table
+        return {
+            "ids": table.flat_ids.astype(np.int32),
+            "documents": table.flat_documents.astype(np.int32),
+            "windows": table.flat_windows.astype(np.int32),
+            "positions": table.flat_positions.astype(np.int32),
+            "activations": self.tested.activations,
+            "predictions": self.tested.predictions,
+            "other_unit": self.tested.other_unit,
+            "scored": self.material.test.scored.astype(np.uint8),
+        }
+
+    def result(self, run: str, seconds: float) -> dict[str, Any]:
+        """The JSON of the contract."""
+        units = [contract_entry(i, self.claims[i], m, self.judged) for i, m in self.measured.items()]
+        first = [entry for entry in units if entry["explainer"] == self.request.explainers[0]]
+        r = [entry["r"] for entry in first if entry["r"] is not None]
+        control = self.judged.prediction.summary
+        by_behaviour = self.judged.behaviour.summary if self.judged.behaviour else None
+        return {
+            "run": run,
+            "subject": self.subject.name,
+            "units": units,
+            "summary": {
+                "units": len(self.targets),
+                "mean_r": number(float(np.mean(r))) if r else None,
+                "median_r": number(float(np.median(r))) if r else None,
+                "verdicts": {
+                    name: dict(Counter(e["verdict"] for e in units if e["explainer"] == name))
+                    for name in self.request.explainers
+                },
+                "controls": {
+                    "prediction": control._asdict(),
+                    "behaviour": by_behaviour._asdict() if by_behaviour else None,
+                },
+                "tokens": sum(self.material.n_tokens.values()),
+                "seconds": round(seconds, 1),
+                "forward_seconds": round(self.seconds_forward, 1),
+                "peak_rss_mb": round(_peak_rss_mb(), 1),
+                "dtype": str(self.subject.dtype).removeprefix("torch."),
+            },
+        }
+
+    def write(self, writer: RunWriter, result: dict[str, Any]) -> None:
+        """Everything into the run directory."""
+        arrays = {"test": self.test_arrays(), "exemplars": _exemplars(self.recording, self.targets)}
+        if self.behaviour is not None:
+            arrays["behaviour"] = self.behaviour
+        seen = np.unique(np.concatenate([arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items()
+                                                                 if n.endswith("_ids"))]))
+        texts = self.subject.token_texts()
+        tables = {
+            "units": self.unit_rows,
+            "claims": self.claim_rows,
+            "evidence": evidence_rows(self.claims, self.measured, self.judged),
+            "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
+        }
+        for name, rows in tables.items():
+            writer.table(name, rows)
+        for name, tensors in arrays.items():
+            metadata = {"arms": ",".join(ARMS)} if name == "behaviour" else None
+            writer.tensors(name, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)
+        writer.result(result)
+        self.progress("drawing the figure and the page")
+        writer.file("figure.json", figure_json(result))
+        writer.file("figure.svg", figure_svg(result))
+        writer.file("page.html", build_page(RunContent(writer.spec, tables, arrays, result)))
+
+
+def _companions(targets: Sequence[UnitId], subject: Subject, seed: int) -> list[UnitId]:
+    """Other units of the targets' sites: two at least explained beside each, and enough in all for the rivals."""
+    sites = site_of(targets)
+    short = RIVALS + 2 - len(targets) - COMPANIONS * len(sites)
+    extra = -(-max(short, 0) // len(sites))
+    found: list[UnitId] = []
+    for site, own in sites.items():
+        wanted = max(COMPANIONS + 1 - len(own), 0) + extra
+        rng = np.random.default_rng([seed, 5, *str(site).encode()])
+        taken = {unit.index for unit in own}
+        free = [int(i) for i in rng.permutation(subject.width(site)) if int(i) not in taken]
+        found += [UnitId(site, i) for i in free[:wanted]]
+    return found
+
+
+def _strangers(units: Sequence[UnitId]) -> list[int]:
+    """For each unit, another of its site: the one whose explanation is asserted of it as a negative control."""
+    where = {unit: i for i, unit in enumerate(units)}
+    out = list(range(len(units)))
+    for own in site_of(units).values():
+        for unit, stranger in zip(own, own[1:] + own[:1], strict=True):
+            out[where[unit]] = where[stranger]
+    return out
+
+
+def _others(fitted: Sequence[Fitted], target: int, stranger: int, seed: int) -> list[Fitted]:
+    """Candidates for a target's rival: units of its site first, then of others, in an order drawn for the target."""
+    site = fitted[target].unit.site
+    order = np.random.default_rng([seed, 6, target]).permutation(len(fitted))
+    left = [fitted[i] for i in order if i not in (target, stranger)]
+    left.sort(key=lambda other: other.unit.site != site)
+    return left[:RIVALS]
+
+
+def _unit_rows(
+    recording: Recording, units: Sequence[UnitId], n_targets: int, fire_above: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    def column(read: Any) -> list[float]:
+        return [float(value) for value in np.nan_to_num(recording.gather(read))]
+
+    columns = {
+        "mean": column(lambda s: s.moments.mean),
+        "sd": column(lambda s: s.moments.sd),
+        "skew": column(lambda s: s.moments.skew),
+        "kurtosis": column(lambda s: s.moments.kurtosis),
+        "min": column(lambda s: s.moments.minimum),
+        "max": column(lambda s: s.moments.maximum),
+        "q01": column(lambda s: s.rows.quantile(0.01)),
+        "q50": column(lambda s: s.rows.quantile(0.5)),
+        "firing_rate": column(lambda s: s.firing.rate),
+    }
+    count = next(iter(recording.sites.values())).moments.count
+    return [
+        {
+            "unit": str(unit),
+            "layer": unit.site.layer,
+            "kind": unit.site.kind,
+            "index": unit.index,
+            "count": int(count),
+            "q99": float(fire_above[i]),
+            "role": "target" if i < n_targets else "companion",
+        }
+        | {name: values[i] for name, values in columns.items()}
+        for i, unit in enumerate(units)
+    ]
+
+
+def _exemplars(recording: Recording, targets: Sequence[UnitId]) -> dict[str, NDArray[Any]]:
+    """Top and bottom exemplars of the targets."""
+    out: dict[str, NDArray[Any]] = {}
+    for side in ("top", "bottom"):
+        for name in ("ids", "activations", "documents"):
+            values = recording.gather(lambda s, side=side, name=name: getattr(getattr(s.exemplars, side), name))
+            out[f"{side}_{name}"] = values[: len(targets)]
+    return out
+
+
+def _peak_rss_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 / (1024 if platform.system() == "Darwin" else 1)
+

@@ -1,0 +1,136 @@
+"""From a run's stored arrays to its verdicts. No model is needed, here or later: the same arrays, the same verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.referee import (
+    BehaviourCheck,
+    CheckInput,
+    CheckVerdict,
+    ClaimVerdict,
+    Judgement,
+    behaviour_check,
+    combine,
+    judge_check,
+    prediction_check,
+)
+from assay.store import Run
+
+Arrays = Mapping[str, NDArray[Any]]
+ARMS = ("prediction", "mean", "other_unit", "shuffled", "noise_equal_r")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Every claim's evidence that decides, by claim id, and the verdicts that follow."""
+
+    prediction_inputs: Mapping[int, CheckInput]
+    behaviours: Mapping[int, BehaviourCheck]
+    prediction: Judgement[int]
+    behaviour: Judgement[int] | None
+    overall: Mapping[int, ClaimVerdict]
+
+    def check(self, claim: int, name: str) -> CheckVerdict | None:
+        """The verdict of one check on a claim or a control; None where it was not run."""
+        judgement = self.prediction if name == "prediction" else self.behaviour
+        if judgement is None:
+            return None
+        return judgement.claims.get(claim) or judgement.controls.get(claim)
+
+
+def judge(
+    claims: Sequence[Mapping[str, Any]],
+    units: Sequence[Mapping[str, Any]],
+    test: Arrays,
+    behaviour: Arrays | None,
+    seed: int,
+) -> Judged:
+    """Judge all claims of a run by the referee's rule.
+
+    Args:
+        claims: rows of the claims table, ``claim`` counting from 0.
+        units: rows of the units table; the targets stand in the order of ``test["activations"]``.
+        test: the arrays of ``tensors/test.safetensors``.
+        behaviour: those of ``tensors/behaviour.safetensors``, None where it was not run.
+        seed: of the resamples and of the shuffled null.
+    """
+    targets = [row for row in units if row["role"] == "target"]
+    place = {row["unit"]: i for i, row in enumerate(targets)}
+    scored = test["scored"].astype(bool)
+    documents = test["documents"][scored]
+    inputs: dict[int, CheckInput] = {}
+    behaviours: dict[int, BehaviourCheck] = {}
+    for row in claims:
+        claim, unit = int(row["claim"]), place[row["unit"]]
+        inputs[claim] = prediction_check(
+            test["predictions"][claim][scored],
+            test["activations"][unit][scored],
+            documents,
+            float(targets[unit]["q99"]),
+            test["other_unit"][claim][scored],
+            seed=seed,
+        )
+        if behaviour is not None and not np.isnan(behaviour["J"][claim]).all():
+            drawn = behaviour["weights"][claim] > 0
+            behaviours[claim] = behaviour_check(
+                dict(zip(ARMS, behaviour["J"][claim][:, drawn], strict=True)),
+                behaviour["documents"][claim][drawn],
+                behaviour["weights"][claim][drawn],
+                behaviour["floor"][claim][drawn],
+                seed=seed,
+            )
+    controls = {int(row["claim"]) for row in claims if row["role"] == "control"}
+    prediction = _judge(inputs, controls)
+    measured = {claim: check.check for claim, check in behaviours.items()}
+    by_behaviour = _judge(measured, controls) if measured else None
+    overall = {
+        claim: combine(
+            "explanation",
+            {
+                "prediction": prediction.claims[claim],
+                "behaviour": by_behaviour.claims.get(claim) if by_behaviour else None,
+            },
+        )
+        for claim in prediction.claims
+    }
+    return Judged(inputs, behaviours, prediction, by_behaviour, overall)
+
+
+def _judge(inputs: Mapping[int, CheckInput], controls: set[int]) -> Judgement[int]:
+    return judge_check(
+        {claim: check for claim, check in inputs.items() if claim not in controls},
+        {claim: check for claim, check in inputs.items() if claim in controls},
+    )
+
+
+class Recomputed(NamedTuple):
+    """A claim's verdict as stored and as the stored arrays give it now."""
+
+    claim: int
+    unit: str
+    explainer: str
+    stored: str
+    recomputed: str
+
+
+def recompute(run: Run) -> list[Recomputed]:
+    """Every claim's verdict again, from the arrays that the run stored.
+
+    Raises:
+        RunError: a file of the run is missing or damaged.
+    """
+    claims, units = run.rows("claims"), run.rows("units")
+    behaviour = run.tensors("behaviour") if run.has("tensors/behaviour.safetensors") else None
+    judged = judge(claims, units, run.tensors("test"), behaviour, int(run.spec["resolved"]["seed"]))
+    stored = {row["claim"]: row["verdict"] for row in run.rows("evidence") if row["check"] == "claim"}
+    return [
+        Recomputed(row["claim"], row["unit"], row["explainer"], stored[row["claim"]], str(verdict.verdict))
+        for row in claims
+        if (verdict := judged.overall.get(row["claim"])) is not None
+    ]

@@ -12,6 +12,7 @@ import pytest
 
 import synthetic
 from assay.errors import UsageError
+from assay.rules import Condition, Rule, RuleList
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Request:
     behaviour: bool
     seed: int
     out: str | None
+    written: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,20 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 def test_the_defaults_are_the_ones_of_the_contract(assay, asked: list[Request]) -> None:
     assert assay("explain").code == 0
-    assert asked == [Request("smollm2-135m", "spread16", ("rules", "lookup"), 8, 120_000, "bundled", True, 0, None)]
+    assert asked == [Request("smollm2-135m", "spread16", ("rules", "lookup"), 8, 120_000, "bundled", True, 0, None, {})]
 
 
 def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_path: Path) -> None:
     out = str(tmp_path / "elsewhere")
+    unit, rules = "L1.mlp_act:2", RuleList((Rule((Condition("form", named="comma"),), 1.0),))
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({unit: rules.to_json()}))
     said = assay(
         *("explain", "--model", "m", "--units", "L1.mlp_act:0-3,spread4", "--explainer", "rules, lookup"),
         *("--rules", "32", "--tokens", "5000", "--corpus", "c.txt", "--no-behaviour", "--seed", "7", "--out", out),
+        *("--written", str(mine)),
     )
-    assert asked == [Request("m", "L1.mlp_act:0-3,spread4", ("rules", "lookup"), 32, 5000, "c.txt", False, 7, out)]
+    assert asked == [Request("m", "L1.mlp_act:0-3,spread4", ("rules", "lookup"), 32, 5000, "c.txt", False, 7, out, {unit: rules})]
     assert said.err.splitlines()[-1].startswith("next: assay show L1.mlp_act:7 --run ")
     assert f"--out {out}" in said.err
 

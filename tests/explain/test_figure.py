@@ -62,7 +62,7 @@ def test_nulls_and_references_stand_beside_the_scores(result):
     assert {row["name"] for line in lines for row in line} == {"lookup_full"}  # bigram_full is null there
     assert len(lines[1]) == 2  # once a unit, though both explainers carry it
     series = {row["name"]: row["series"] for row in rows(layers(behaviour, "tick")[0])}
-    assert series["noise_equal_r"] == "noise at equal r (null)"
+    assert series["noise_equal_r"] == "truth plus noise, at equal r"
     assert series["other_unit"] == series["shuffled"] == "nulls"
 
 

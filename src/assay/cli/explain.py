@@ -51,6 +51,9 @@ from assay.cli.lazy import load_object
     show_default=True,
     help="Replace each unit by its prediction and compare what the model then says.",
 )
+@click.option(
+    "--written", metavar="FILE", help="JSON of rule lists that you wrote, by unit: tested beside what is learnt."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything drawn.")
 @click.option("--out", metavar="DIR", help="Where runs are kept.  [default: $ASSAY_RUNS, or ./runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -62,6 +65,7 @@ def explain(
     tokens: int,
     corpus: str,
     behaviour: bool,
+    written: str | None,
     seed: int,
     out: str | None,
     as_json: bool,
@@ -85,6 +89,7 @@ def explain(
         behaviour=behaviour,
         seed=seed,
         out=out,
+        written=load_object("assay.rules.written:read_written")(written) if written else {},
     )
     with telling() as progress:
         outcome = load_object("assay.explain.experiment:explain")(request, progress=progress)

@@ -20,7 +20,8 @@ from assay.store.run import Run
 
 SENTENCE_LINES = 2
 LEAST_ROOM = 20  # columns of the sentence, however narrow the terminal is
-NUMBERS = ("r", "lookup", "null", "behaviour", "its null")
+NUMBERS = ("r", "lookup", "null", "behaviour", "its null", "noise")
+BENCHMARK = "noise_equal_r"
 WITH_REASON = ("undecided", "void")
 
 
@@ -71,7 +72,8 @@ def result_table(result: Mapping[str, Any], n_layers: int, width: int) -> Table:
         "lookup": [_lookup_cell(entry, lookup) for entry, lookup in pairs],
         "null": [_null_cell(entry["nulls"]) for entry, _ in pairs],
         "behaviour": [stacked(entry["behaviour"], entry["behaviour_lo"], entry["behaviour_hi"]) for entry, _ in pairs],
-        "its null": [_null_cell(entry["behaviour_nulls"]) for entry, _ in pairs],
+        "its null": [_behaviour_null_cell(entry["behaviour_nulls"]) for entry, _ in pairs],
+        "noise": [Text(score_text(entry["behaviour_nulls"].get(BENCHMARK)), style="dim") for entry, _ in pairs],
         "verdict": [verdict_text(entry["verdict"]) for entry, _ in pairs],
     }
     widths = {name: max(len(name), *(_width(cell) for cell in cells)) for name, cells in columns.items()}
@@ -93,6 +95,12 @@ def _width(cell: Text) -> int:
 
 def _null_cell(nulls: Mapping[str, float | None]) -> Text:
     return Text(score_text(highest(nulls)), style="dim")
+
+
+def _behaviour_null_cell(arms: Mapping[str, float | None]) -> Text:
+    """The best of what decides: the arms but for the benchmark, and the unit held at its mean, whose score is 0."""
+    deciding = {name: value for name, value in arms.items() if name != BENCHMARK and value is not None}
+    return _null_cell(deciding | {"mean": 0.0} if deciding else {})
 
 
 def _unit_cell(unit: str, n_layers: int, width: int) -> Text:

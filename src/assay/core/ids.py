@@ -44,7 +44,7 @@ class UnitId(NamedTuple):
     """One coordinate of a site."""
 
     site: SiteId
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __str__(self) -> str:
         return f"{self.site}:{self.index}"

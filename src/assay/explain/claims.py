@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
-from assay.rules import Lookup, LookupLearner, RuleLearner, RuleList, View
-from assay.rules.rule import CONDITIONS, HEADER_BITS, LISTED, VALUE_BITS
+from assay.rules import Condition, Lookup, LookupLearner, Rule, RuleLearner, RuleList, View
+from assay.rules.rule import HEADER_BITS, LISTED
 from assay.stats import Calibration, best_threshold, calibrate, correlate
 
 EXPLAINERS = ("rules", "lookup")
-VERSIONS: Mapping[str, int] = {"rules": 1, "lookup": 1}
+WRITTEN = "written"  # the explainer's name of rules that a person brought
+VERSIONS: Mapping[str, int] = {"rules": 1, "lookup": 1, WRITTEN: 1}
 RIVALS = 8
 _LEAST_SLOPE = 1e-3
 
 
+@runtime_checkable
 class Explanation(Protocol):
     """What can be executed, printed and stored as an explanation."""
 
@@ -66,8 +68,8 @@ class Claim:
 
 def budget(rules: int, vocabulary: int) -> float:
     """Description length in bits of a list of so many rules, each listing as many strings as it may."""
-    a_rule = np.log2(CONDITIONS) + VALUE_BITS + np.log2(10) + 1 + np.log2(LISTED) + LISTED * np.log2(vocabulary)
-    return HEADER_BITS + rules * float(a_rule)
+    a_rule = Rule((Condition("token", tuple(map(str, range(LISTED)))),), 0.0)
+    return HEADER_BITS + rules * a_rule.bits(vocabulary)
 
 
 class Fitter:
@@ -78,8 +80,17 @@ class Fitter:
         self._rules = RuleLearner(view, vocabulary)
         self._lookup = LookupLearner(view, vocabulary)
 
-    def fit(self, unit: UnitId, activations: NDArray[np.float32], references: bool = True) -> Fitted:
-        """Learn what each explainer says of a unit; the lookup gets as many bits as the rules used."""
+    def fit(
+        self,
+        unit: UnitId,
+        activations: NDArray[np.float32],
+        references: bool = True,
+        written: RuleList | None = None,
+    ) -> Fitted:
+        """Learn what each explainer says of a unit; the lookup gets as many bits as the rules used.
+
+        ``written`` stands beside them as it is: nothing of it is fitted.
+        """
         made: dict[str, Explanation] = {}
         bits = budget(self.rules, self.vocabulary)
         if "rules" in self.explainers:
@@ -87,7 +98,7 @@ class Fitter:
             made["rules"], bits = learnt, learnt.bits
         if "lookup" in self.explainers:
             made["lookup"] = self._lookup.fit(activations, pairs=False, bits=bits)
-        made = {name: made[name] for name in self.explainers}
+        made = {name: made[name] for name in self.explainers} | ({} if written is None else {WRITTEN: written})
         if not references:
             return Fitted(unit, made, {})
         full = {
@@ -113,6 +124,7 @@ def make_claim(
     view: View,
     activations: NDArray[np.float32],
     fire_above: float,
+    made: dict[int, NDArray[np.float32]] | None = None,
 ) -> Claim:
     """Assert ``source``'s explanation of ``target``: calibrated, thresholded and given its rival on the choose split.
 
@@ -121,13 +133,22 @@ def make_claim(
         view: the choose split.
         activations: (tokens,) the target's, there.
         fire_above: the fit split's 99th percentile.
+        made: predictions on the view by id of their explanation, kept from one claim to the next.
     """
+    made = {} if made is None else made
+
+    def predict(explanation: Explanation) -> NDArray[np.float32]:
+        if id(explanation) not in made:
+            made[id(explanation)] = explanation.predict(view)
+        return made[id(explanation)]
+
     explanation = source.explanations[explainer]
-    predicted = explanation.predict(view)
+    predicted = predict(explanation)
     line = upright(predicted, activations)
-    candidates = [(other, other.explanations[explainer].predict(view)) for other in others]
-    scores = [_r(p, activations) for _, p in candidates]
-    rival, rival_predicted = candidates[int(np.argmax(scores))]
+    # nobody wrote rules of the others: what was learnt of them stands in
+    rivals = [(other.unit, other.explanations.get(explainer) or next(iter(other.explanations.values()))) for other in others]
+    scores = [plain_r(predict(rival), activations) for _, rival in rivals]
+    rival_unit, rival = rivals[int(np.argmax(scores))]
     return Claim(
         unit=target,
         explainer=explainer,
@@ -135,9 +156,9 @@ def make_claim(
         explanation=explanation,
         calibration=line,
         threshold=best_threshold(line(predicted), activations > fire_above),
-        rival=rival.explanations[explainer],
-        rival_unit=rival.unit,
-        rival_calibration=upright(rival_predicted, activations),
+        rival=rival,
+        rival_unit=rival_unit,
+        rival_calibration=upright(predict(rival), activations),
     )
 
 
@@ -148,14 +169,15 @@ def upright(predicted: NDArray[np.float32], activations: NDArray[np.float32]) ->
     none or a negative one, the prediction is flattened to a thousandth of the activation's spread and keeps its sign.
     """
     line = calibrate(predicted, activations)
-    spread = float(predicted.std())
-    if spread == 0:
+    if np.ptp(predicted) == 0:
         return line
-    slope = max(line.slope, _LEAST_SLOPE * float(activations.std()) / spread)
-    return Calibration(slope, float(activations.mean() - slope * predicted.mean()))
+    p, a = predicted.astype(np.float64), activations.astype(np.float64)
+    slope = max(line.slope, _LEAST_SLOPE * float(a.std()) / float(p.std()))
+    return Calibration(slope, float(a.mean() - slope * p.mean()))
 
 
-def _r(predicted: NDArray[np.float32], activations: NDArray[np.float32]) -> float:
+def plain_r(predicted: NDArray[np.float32], activations: NDArray[np.float32]) -> float:
+    """Pearson's r without an interval; 0 where it is not defined."""
     one = np.zeros(len(predicted), dtype=np.int64)
     value = correlate(predicted.astype(float), activations.astype(float), one, np.ones((1, 1))).value
-    return -2.0 if np.isnan(value) else float(value)
+    return 0.0 if np.isnan(value) else float(value)

@@ -15,12 +15,13 @@ from assay.explain.claims import VERSIONS, Claim, Fitted
 from assay.explain.material import Material, Part
 from assay.explain.measure import Tested
 from assay.explain.verdicts import Judged
-from assay.referee import BEHAVIOUR_VERSION, PREDICTION_VERSION, CheckVerdict
+from assay.referee import BEHAVIOUR_VERSION, PREDICTION_VERSION, BehaviourCheck, CheckVerdict, shuffled
 from assay.stats import Interval, Scores, correlate, document_index, document_weights, score, token_means
 from assay.stats import top_and_random_r as literature_r
 
 MEASURES = ("r", "r_pos", "r_neg", "r_context", "f1", "auprc")
 SCORES_VERSION = 1
+_UNDEFINED = "not defined on these data"
 _NO_TEST = {"d": None, "d_lo": None, "d_hi": None, "p_support": None, "p_refute": None}
 
 
@@ -33,7 +34,7 @@ class Measured:
     references: Mapping[str, float | None]  # r of each reference
     with_first: Interval
     top_and_random: float
-    rank: int
+    rank: int | None
     width: int
 
 
@@ -82,14 +83,14 @@ def measure_claim(
     own = scored(predicted, predicted_means, claim.threshold)
     other = scored(tested.other_unit[number], None, claim.threshold)
     permuted = predicted.copy()
-    permuted[keep] = np.random.default_rng([seed, 4]).permutation(predicted[keep])
-    shuffled = scored(permuted, None, claim.threshold)
+    permuted[keep] = shuffled(predicted[keep].astype(np.float64), seed)
+    by_chance = scored(permuted, None, claim.threshold)
     rate = float((real[keep] > fire_above).mean())
     always = {"f1": 2 * rate / (1 + rate), "auprc": rate}
     nulls = {
         measure: {
             "constant": always.get(measure, 0.0),
-            "shuffled": _value(getattr(shuffled, measure)),
+            "shuffled": _value(getattr(by_chance, measure)),
             "other_unit": _value(getattr(other, measure)),
         }
         for measure in MEASURES
@@ -130,7 +131,9 @@ def number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def _row(claim: int, check: str, measure: str, interval: Interval | None, documents: int, **more: Any) -> dict[str, Any]:
+def _row(
+    claim: int, check: str, measure: str, interval: Interval | None, documents: int, **more: Any
+) -> dict[str, Any]:
     value = None if interval is None else number(interval.value)
     row: dict[str, Any] = {
         "claim": claim,
@@ -145,7 +148,7 @@ def _row(claim: int, check: str, measure: str, interval: Interval | None, docume
         **_NO_TEST,
         "verdict": None,
         "reason": "",
-        "unscored": "not defined on these data" if value is None else None,
+        "unscored": _UNDEFINED if value is None else None,
         "version": SCORES_VERSION,
     }
     return row | more
@@ -177,7 +180,9 @@ def evidence_rows(claims: Sequence[Claim], measured: Mapping[int, Measured], jud
         documents = m.scores.n_documents
         for measure in MEASURES:
             rows.append(
-                _row(i, "prediction", measure, getattr(m.scores, measure), documents, nulls=json.dumps(m.nulls[measure]))
+                _row(
+                    i, "prediction", measure, getattr(m.scores, measure), documents, nulls=json.dumps(m.nulls[measure])
+                )
             )
         rows[-len(MEASURES)] |= _tested(check) | {
             "references": json.dumps(m.references),
@@ -186,7 +191,8 @@ def evidence_rows(claims: Sequence[Claim], measured: Mapping[int, Measured], jud
         }
         none = math.nan
         rows.append(_row(i, "prediction", "r_with_first", m.with_first, documents))
-        rows.append(_row(i, "description", "rank", Interval(float(m.rank), none, none), documents))
+        rank = None if m.rank is None else Interval(float(m.rank), none, none)
+        rows.append(_row(i, "description", "rank", rank, documents))
         rows.append(
             _row(i, "description", "top_and_random", Interval(m.top_and_random, none, none), documents)
             | {"reason": "only for comparison with published scores"}
@@ -209,7 +215,7 @@ def _behaviour_rows(i: int, judged: Judged) -> list[dict[str, Any]]:
         return [_row(i, "behaviour", "behaviour", None, 0, unscored="not run", version=BEHAVIOUR_VERSION)]
     found, check = judged.behaviours[i], judged.check(i, "behaviour")
     arms = {name: number(value.value) for name, value in found.arms.items() if name != "prediction"}
-    n = 0
+    n = judged.documents["behaviour"][i]
     rows = [
         _row(i, "behaviour", "behaviour", found.score, n, nulls=json.dumps(arms), version=BEHAVIOUR_VERSION)
         | (_tested(check) if check else {})
@@ -223,7 +229,8 @@ def _control_rows(i: int, judged: Judged) -> list[dict[str, Any]]:
     check, given = judged.prediction.controls[i], judged.prediction_inputs[i]
     nulls = json.dumps(_decided(judged, i))
     interval = Interval(given.score, math.nan, math.nan)
-    prediction = _row(i, "prediction", "r", interval, 0, nulls=nulls, version=PREDICTION_VERSION) | _tested(check)
+    n = judged.documents["prediction"][i]
+    prediction = _row(i, "prediction", "r", interval, n, nulls=nulls, version=PREDICTION_VERSION) | _tested(check)
     return [prediction, *_behaviour_rows(i, judged)]
 
 
@@ -258,9 +265,11 @@ def contract_entry(i: int, claim: Claim, m: Measured, judged: Judged) -> dict[st
         "bits": round(float(claim.explanation.bits), 1),
     }
     r = m.scores.r
-    entry |= {"r": None, "r_lo": None, "r_hi": None} if r is None else {
-        "r": number(r.value), "r_lo": number(r.lo), "r_hi": number(r.hi)
-    }
+    entry |= (
+        {"r": None, "r_lo": None, "r_hi": None}
+        if r is None
+        else {"r": number(r.value), "r_lo": number(r.lo), "r_hi": number(r.hi)}
+    )
     for measure in MEASURES[1:]:
         entry[measure] = number(_value(getattr(m.scores, measure)))
     entry |= {
@@ -273,7 +282,7 @@ def contract_entry(i: int, claim: Claim, m: Measured, judged: Judged) -> dict[st
         "behaviour_hi": None,
         "behaviour_nulls": {"other_unit": None, "shuffled": None, "noise_equal_r": None},
         "behaviour_over_noise": None,
-        "unscored": _unscored(m, found is None),
+        "unscored": _unscored(m, found),
     }
     if found is not None:
         entry |= {
@@ -286,7 +295,11 @@ def contract_entry(i: int, claim: Claim, m: Measured, judged: Judged) -> dict[st
     return entry | {"verdict": str(verdict.verdict), "reason": verdict.reason}
 
 
-def _unscored(m: Measured, no_behaviour: bool) -> dict[str, str]:
+def _unscored(m: Measured, behaviour: BehaviourCheck | None) -> dict[str, str]:
     """What has no score, and why."""
-    missing = {measure: "not defined on these data" for measure in MEASURES if getattr(m.scores, measure) is None}
-    return missing | ({"behaviour": "not run"} if no_behaviour else {})
+    missing = [measure for measure in MEASURES if getattr(m.scores, measure) is None]
+    missing += ["rank"] if m.rank is None else []
+    if behaviour is None:
+        return dict.fromkeys(missing, _UNDEFINED) | {"behaviour": "not run"}
+    missing += ["behaviour"] if number(behaviour.score.value) is None else []
+    return dict.fromkeys(missing, _UNDEFINED)

@@ -7,8 +7,8 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 
 from assay.core.ids import UnitId, parse_units
 from assay.errors import UnknownName, UsageError
-from assay.explain.claims import EXPLAINERS, RIVALS, Claim, Fitted, Fitter, make_claim
+from assay.explain.claims import EXPLAINERS, Claim, Fitted, Fitter, make_claim
 from assay.explain.evidence import Measured, claim_rows, contract_entry, evidence_rows, measure_claim, number
 from assay.explain.figure import figure_json, figure_svg
+from assay.explain.lineup import assign_strangers, find_companions, rival_candidates
 from assay.explain.material import FIRING_QUANTILE, Material, Progress, gather_material, record_part
-from assay.explain.measure import Tested, run_behaviour, run_test_pass, site_of
+from assay.explain.measure import Tested, run_behaviour, run_test_pass
 from assay.explain.page import RunContent, build_page
 from assay.explain.verdicts import ARMS, Judged, judge
 from assay.record import Recording
+from assay.rules import RuleList
 from assay.store import RunWriter, runs_root
 from assay.text import Corpus, load_corpus
 
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
     from assay.model import Subject
 
 MAX_RULES = 64
-COMPANIONS = 2  # a site's other units that are explained as well, so that each claim has a rival and a control there
 
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """What is asked for; the same names as the options of ``assay explain``."""
+    """What is asked for; the same names as the options of ``assay explain``.
+
+    ``written`` are rule lists that a person wrote, by unit: each is tested beside what is learnt of that unit.
+    """
 
     model: str = "smollm2-135m"
     units: str = "spread16"
@@ -48,6 +52,7 @@ class ExplainRequest:
     behaviour: bool = True
     seed: int = 0
     out: str | None = None
+    written: Mapping[str, RuleList] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what can't be done before anything is loaded.
@@ -104,14 +109,16 @@ def explain(
 
         progress(f"loading {request.model}")
         subject = load(request.model, progress=progress)
-    targets = parse_units(request.units, subject.n_layers, subject.width, request.seed)
+    specs = ",".join([request.units, *request.written])
+    targets = parse_units(specs, subject.n_layers, subject.width, request.seed)
     material = gather_material(subject, corpus, request.tokens, request.seed)
     root = runs_root(request.out)
-    resolved = asdict(request) | {"targets": [str(u) for u in targets], "length": material.fit.table.length}
+    asked = asdict(replace(request, written={})) | {"written": {u: r.to_json() for u, r in request.written.items()}}
+    resolved = asked | {"targets": [str(u) for u in targets], "length": material.fit.table.length}
     writer = RunWriter(
         root,
         "explain",
-        asked=asdict(request),
+        asked=asked,
         resolved=resolved | {"arms": list(ARMS)},
         subject=_describe(subject),
         corpus={
@@ -155,7 +162,7 @@ class _Study:
     ) -> None:
         self.request, self.subject, self.material, self.progress = request, subject, material, progress
         self.targets = list(targets)
-        self.units = self.targets + _companions(self.targets, subject, request.seed)
+        self.units = self.targets + find_companions(self.targets, subject, request.seed)
         self.seconds_forward = 0.0
         self.behaviour: dict[str, NDArray[Any]] | None = None
 
@@ -168,26 +175,27 @@ class _Study:
             assert self.recording.columns is not None and choose.columns is not None
             self.fit = np.ascontiguousarray(self.recording.columns[fit_part.scored].T)
             chosen = np.ascontiguousarray(choose.columns[choose_part.scored].T)
-        self.fire_above = np.quantile(self.fit, FIRING_QUANTILE, axis=1)
+        self.fire_above = np.quantile(self.fit, FIRING_QUANTILE, axis=1).astype(np.float64)
         self.progress("reading the text as rules see it")
         fitter = Fitter(fit_part.view, self.subject.vocab_size, self.request.explainers, self.request.rules)
         self.fitted: list[Fitted] = []
         for i, unit in enumerate(self.units):
             self.progress(f"explaining {unit}", i / len(self.units))
-            self.fitted.append(fitter.fit(unit, self.fit[i], references=i < len(self.targets)))
+            written = self.request.written.get(str(unit))
+            self.fitted.append(fitter.fit(unit, self.fit[i], i < len(self.targets), written))
         self.claims: list[Claim] = []
-        self.r_choose: list[float] = []
-        strangers = _strangers(self.units)
+        made: dict[int, NDArray[np.float32]] = {}
+        strangers = assign_strangers(self.units)
         for i, unit in enumerate(self.targets):
-            sources = [(name, i) for name in self.request.explainers]
+            sources = [(name, i) for name in self.fitted[i].explanations]
             sources.append((self.request.explainers[0], strangers[i]))
             for explainer, source in sources:
-                others = _others(self.fitted, i, strangers[i], self.request.seed)
+                others = rival_candidates(self.fitted, i, strangers[i], self.request.seed)
                 level = float(self.fire_above[i])
-                claim = make_claim(unit, self.fitted[source], explainer, others, choose_part.view, chosen[i], level)
+                claim = make_claim(
+                    unit, self.fitted[source], explainer, others, choose_part.view, chosen[i], level, made
+                )
                 self.claims.append(claim)
-                predicted = claim.explanation.predict(choose_part.view)
-                self.r_choose.append(float(np.corrcoef(predicted, chosen[i])[0, 1]) if np.ptp(predicted) else 0.0)
 
     def _record(self, name: str, scratch: Path) -> Recording:
         part = getattr(self.material, name)
@@ -211,7 +219,6 @@ class _Study:
                 self.claims,
                 self.tested,
                 means,
-                self.r_choose,
                 self.request.seed,
                 self.progress,
             )
@@ -270,7 +277,7 @@ class _Study:
                 "median_r": number(float(np.median(r))) if r else None,
                 "verdicts": {
                     name: dict(Counter(e["verdict"] for e in units if e["explainer"] == name))
-                    for name in self.request.explainers
+                    for name in dict.fromkeys(entry["explainer"] for entry in units)
                 },
                 "controls": {
                     "prediction": control._asdict(),
@@ -308,40 +315,6 @@ class _Study:
         writer.file("figure.json", figure_json(result))
         writer.file("figure.svg", figure_svg(result))
         writer.file("page.html", build_page(RunContent(writer.spec, tables, arrays, result)))
-
-
-def _companions(targets: Sequence[UnitId], subject: Subject, seed: int) -> list[UnitId]:
-    """Other units of the targets' sites: two at least explained beside each, and enough in all for the rivals."""
-    sites = site_of(targets)
-    short = RIVALS + 2 - len(targets) - COMPANIONS * len(sites)
-    extra = -(-max(short, 0) // len(sites))
-    found: list[UnitId] = []
-    for site, own in sites.items():
-        wanted = max(COMPANIONS + 1 - len(own), 0) + extra
-        rng = np.random.default_rng([seed, 5, *str(site).encode()])
-        taken = {unit.index for unit in own}
-        free = [int(i) for i in rng.permutation(subject.width(site)) if int(i) not in taken]
-        found += [UnitId(site, i) for i in free[:wanted]]
-    return found
-
-
-def _strangers(units: Sequence[UnitId]) -> list[int]:
-    """For each unit, another of its site: the one whose explanation is asserted of it as a negative control."""
-    where = {unit: i for i, unit in enumerate(units)}
-    out = list(range(len(units)))
-    for own in site_of(units).values():
-        for unit, stranger in zip(own, own[1:] + own[:1], strict=True):
-            out[where[unit]] = where[stranger]
-    return out
-
-
-def _others(fitted: Sequence[Fitted], target: int, stranger: int, seed: int) -> list[Fitted]:
-    """Candidates for a target's rival: units of its site first, then of others, in an order drawn for the target."""
-    site = fitted[target].unit.site
-    order = np.random.default_rng([seed, 6, target]).permutation(len(fitted))
-    left = [fitted[i] for i in order if i not in (target, stranger)]
-    left.sort(key=lambda other: other.unit.site != site)
-    return left[:RIVALS]
 
 
 def _unit_rows(

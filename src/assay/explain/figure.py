@@ -22,7 +22,7 @@ _REFERENCES = {
     "bigram_full": ("bigram, unlimited", _PURPLE, "triangle-up"),
     "lookup_full": ("lookup, unlimited", _GREEN, "cross"),
 }
-_NULLS = {"noise_equal_r": ("noise at equal r (null)", NOISE)}  # the null that a behaviour score must beat
+_NULLS = {"noise_equal_r": ("truth plus noise, at equal r", NOISE)}  # a benchmark, which decides nothing
 _OTHER_NULLS = ("nulls", NULL)
 _LOWEST = -0.5  # scores below are drawn at the lower edge
 _FONT = "system-ui, 'Helvetica Neue', Arial, sans-serif"

@@ -95,12 +95,11 @@ def gather_material(subject: Subject, corpus: Corpus, tokens: int, seed: int) ->
         )
         scored = (table.flat_positions > 0) & ~np.isin(table.flat_ids, special)
         parts.append(Part(name, documents, table, scored, texts))
-    return Material(*parts, splits)
+    fit, choose, test = parts
+    return Material(fit, choose, test, splits)
 
 
-def record_part(
-    subject: Subject, part: Part, units: Sequence[UnitId], columns: Path, progress: Progress
-) -> Recording:
+def record_part(subject: Subject, part: Part, units: Sequence[UnitId], columns: Path, progress: Progress) -> Recording:
     """One pass over a part: sketches of the units and, in ``columns``, every activation."""
 
     def told(done: int, total: int) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.core.ids import SiteId, UnitId
-from assay.explain.behaviour import Behaviour
-from assay.explain.claims import Claim
+from assay.core.ids import UnitId
+from assay.explain.behaviour import Behaviour, Divergences
+from assay.explain.claims import Claim, plain_r
 from assay.explain.material import Part, Progress
 from assay.explain.verdicts import ARMS
 from assay.record import stream
 from assay.referee import shuffled
+from assay.stats.correlation import CONSTANT
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -28,13 +29,14 @@ class Tested:
     """What the test split said.
 
     ``activations``: (targets, n) in flat order. ``predictions``, ``other_unit``: (claims, n), calibrated. ``rank``:
-    by claim, the place of its unit when all units of the site are ordered by their r with the prediction, from 1.
+    by claim, the place of its unit when all units of the site are ordered by their r with the prediction, from 1;
+    None where that r is not defined: a constant prediction or activation.
     """
 
     activations: Floats
     predictions: Floats
     other_unit: Floats
-    rank: tuple[int, ...]
+    rank: tuple[int | None, ...]
     seconds_forward: float
 
 
@@ -85,15 +87,23 @@ class _SiteSums:
         self.pp += (p64**2).sum(1)
         self.px += p64 @ x64
 
-    def ranks(self) -> list[int]:
+    def ranks(self) -> list[int | None]:
         """Units of the site whose r with the claim's prediction is above that of its own unit, plus one."""
         covariance = self.px / self.n - np.outer(self.p, self.x) / self.n**2
-        x_sd = np.sqrt(np.maximum(self.xx / self.n - (self.x / self.n) ** 2, 0))
-        scale = np.where(x_sd > 0, x_sd, np.inf)
-        places: list[int] = []
-        for claim, row in zip(self.claims, covariance / scale, strict=True):
-            places.append(1 + int((row > row[claim.unit.index]).sum()))
+        x_sd, p_sd = self._sd(self.x, self.xx), self._sd(self.p, self.pp)
+        relative = covariance / np.where(x_sd > 0, x_sd, np.inf)
+        places: list[int | None] = []
+        for claim, row, spread in zip(self.claims, relative, p_sd, strict=True):
+            own = claim.unit.index
+            defined = spread > 0 and x_sd[own] > 0
+            places.append(1 + int((row > row[own]).sum()) if defined else None)
         return places
+
+    def _sd(self, total: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Standard deviations; 0 where the variance is rounding beside the second moment."""
+        second = squares / self.n
+        variance = second - (total / self.n) ** 2
+        return np.sqrt(np.where(variance > CONSTANT * second, variance, 0))
 
 
 def run_behaviour(
@@ -103,7 +113,6 @@ def run_behaviour(
     claims: Sequence[Claim],
     tested: Tested,
     means: Mapping[UnitId, float],
-    r_choose: Sequence[float],
     seed: int,
     progress: Progress,
 ) -> dict[str, NDArray[Any]]:
@@ -112,26 +121,26 @@ def run_behaviour(
     Args:
         subject: in fp32.
         means: by unit, its mean on the fit split: the arm that every score is measured against.
-        r_choose: by claim, its r on the choose split, which sets the noise arm's.
     """
     runs = Behaviour(subject, part, {unit.site.layer for unit in targets}, seed, progress)
-    found: dict[int, Any] = {}
+    found: dict[int, tuple[Divergences, dict[str, str]]] = {}
     for place, unit in enumerate(targets):
         progress(f"replacing {unit} by its predictions", place / len(targets))
-        real = tested.activations[place]
-        arms: dict[tuple[int, str], Floats] = {}
+        real, keep = tested.activations[place], part.scored
+        arms: dict[str, Floats] = {"mean": np.full_like(real, means[unit])}
         own = [i for i, claim in enumerate(claims) if claim.unit == unit]
-        mean = np.full_like(real, means[unit])
         for i in own:
-            arms[i, "prediction"] = tested.predictions[i]
-            arms[i, "other_unit"] = tested.other_unit[i]
-            arms[i, "shuffled"] = _shuffled(tested.predictions[i], part.scored, seed)
+            arms[f"{i}.prediction"] = tested.predictions[i]
             if claims[i].role == "claim":
-                arms[i, "noise_equal_r"] = noisy(real, part.scored, r_choose[i], seed)
-        named = {f"{i}.{name}": values for (i, name), values in arms.items()} | {"mean": mean}
-        result = runs.run(unit, real, named)
+                arms[f"{i}.other_unit"] = tested.other_unit[i]
+                arms[f"{i}.shuffled"] = _shuffled(tested.predictions[i], keep, seed)
+                arms[f"{i}.noise_equal_r"] = noisy(real, keep, plain_r(tested.predictions[i][keep], real[keep]), seed)
+        result = runs.run(unit, real, arms)
         for i in own:
-            found[i] = result
+            # a control has its rival in common with the claim of the same explainer: one run of that arm serves both
+            twin = next(k for k in own if claims[k].role == "claim" and claims[k].explainer == claims[i].explainer)
+            names = {arm: f"{i}.{arm}" for arm in ARMS} | {"mean": "mean", "other_unit": f"{twin}.other_unit"}
+            found[i] = result, names
     return _pack(found, len(claims))
 
 
@@ -153,25 +162,16 @@ def noisy(real: Floats, scored: NDArray[np.bool_], r: float, seed: int) -> Float
     return (mean + r**2 * (real - mean) + r * np.sqrt(1 - r**2) * sd * noise).astype(np.float32)
 
 
-def _pack(found: Mapping[int, Any], n_claims: int) -> dict[str, NDArray[Any]]:
-    size = max(len(result.windows) for result in found.values())
+def _pack(found: Mapping[int, tuple[Divergences, dict[str, str]]], n_claims: int) -> dict[str, NDArray[Any]]:
+    size = max(len(result.windows) for result, _ in found.values())
     j = np.full((n_claims, len(ARMS), size), np.nan)
     weights, floor = np.zeros((n_claims, size)), np.zeros((n_claims, size))
     documents, windows = (np.full((n_claims, size), -1, dtype=np.int32) for _ in range(2))
-    for i, result in found.items():
+    for i, (result, names) in found.items():
         count = len(result.windows)
         for a, arm in enumerate(ARMS):
-            values = result.j.get("mean" if arm == "mean" else f"{i}.{arm}")
-            if values is not None:
-                j[i, a, :count] = values
+            if names[arm] in result.j:
+                j[i, a, :count] = result.j[names[arm]]
         weights[i, :count], floor[i, :count] = result.weights, result.floor
         documents[i, :count], windows[i, :count] = result.documents, result.windows
     return {"J": j, "documents": documents, "windows": windows, "weights": weights, "floor": floor}
-
-
-def site_of(units: Sequence[UnitId]) -> dict[SiteId, list[UnitId]]:
-    """Units by site, in the order given."""
-    table: dict[SiteId, list[UnitId]] = {}
-    for unit in units:
-        table.setdefault(unit.site, []).append(unit)
-    return table

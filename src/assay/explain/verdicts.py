@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +28,14 @@ ARMS = ("prediction", "mean", "other_unit", "shuffled", "noise_equal_r")
 
 @dataclass(frozen=True)
 class Judged:
-    """Every claim's evidence that decides, by claim id, and the verdicts that follow."""
+    """Every claim's evidence that decides, by claim id, and the verdicts that follow.
+
+    ``documents``: by check, on how many documents each claim was tested.
+    """
 
     prediction_inputs: Mapping[int, CheckInput]
     behaviours: Mapping[int, BehaviourCheck]
+    documents: Mapping[str, Mapping[int, int]]
     prediction: Judgement[int]
     behaviour: Judgement[int] | None
     overall: Mapping[int, ClaimVerdict]
@@ -53,6 +57,9 @@ def judge(
 ) -> Judged:
     """Judge all claims of a run by the referee's rule.
 
+    What keeps a unit's activations from carrying a verdict (too few firings, ten documents with half the variance)
+    keeps both checks of its claims undecided: the behaviour's excerpts come from the same documents.
+
     Args:
         claims: rows of the claims table, ``claim`` counting from 0.
         units: rows of the units table; the targets stand in the order of ``test["activations"]``.
@@ -66,6 +73,7 @@ def judge(
     documents = test["documents"][scored]
     inputs: dict[int, CheckInput] = {}
     behaviours: dict[int, BehaviourCheck] = {}
+    excerpts: dict[int, int] = {}
     for row in claims:
         claim, unit = int(row["claim"]), place[row["unit"]]
         inputs[claim] = prediction_check(
@@ -78,13 +86,16 @@ def judge(
         )
         if behaviour is not None and not np.isnan(behaviour["J"][claim]).all():
             drawn = behaviour["weights"][claim] > 0
-            behaviours[claim] = behaviour_check(
+            found = behaviour_check(
                 dict(zip(ARMS, behaviour["J"][claim][:, drawn], strict=True)),
                 behaviour["documents"][claim][drawn],
                 behaviour["weights"][claim][drawn],
                 behaviour["floor"][claim][drawn],
                 seed=seed,
             )
+            reasons = tuple(dict.fromkeys(inputs[claim].reasons + found.check.reasons))
+            behaviours[claim] = found._replace(check=replace(found.check, reasons=reasons))
+            excerpts[claim] = len(np.unique(behaviour["documents"][claim][drawn]))
     controls = {int(row["claim"]) for row in claims if row["role"] == "control"}
     prediction = _judge(inputs, controls)
     measured = {claim: check.check for claim, check in behaviours.items()}
@@ -99,7 +110,8 @@ def judge(
         )
         for claim in prediction.claims
     }
-    return Judged(inputs, behaviours, prediction, by_behaviour, overall)
+    tested_on = {"prediction": dict.fromkeys(inputs, len(np.unique(documents))), "behaviour": excerpts}
+    return Judged(inputs, behaviours, tested_on, prediction, by_behaviour, overall)
 
 
 def _judge(inputs: Mapping[int, CheckInput], controls: set[int]) -> Judgement[int]:

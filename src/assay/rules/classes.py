@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 Member = Callable[[str], bool]
 
@@ -24,26 +24,26 @@ _PREFIXES = "un re in dis pre con de ex non over under out sub trans inter be en
 
 
 def _matches(pattern: str) -> Member:
-    compiled = re.compile(pattern)
+    compiled = re.compile(pattern, re.DOTALL)
     return lambda text: compiled.fullmatch(text) is not None
 
 
 _SHAPES: dict[str, Member] = {
     "starts a word": _matches(r"\s+\w.*"),
-    "continues a word": _matches(r"[A-Za-z]+.*"),
+    "starts with a letter without a space": _matches(r"[A-Za-z]+.*"),
     "capitalised": _matches(r"\s*[A-Z][a-z].*"),
     "capitalised after a space": _matches(r"\s+[A-Z][a-z].*"),
     "all capitals": _matches(r"\s*[A-Z]{2,}"),
     "single capital letter": _matches(r"\s*[A-Z]"),
     "single small letter": _matches(r"\s*[a-z]"),
-    "small letters": _matches(r"\s*[a-z]+"),
-    "two or three letters": _matches(r"\s*[A-Za-z]{2,3}"),
-    "four or five letters": _matches(r"\s*[A-Za-z]{4,5}"),
-    "six to eight letters": _matches(r"\s*[A-Za-z]{6,8}"),
-    "nine or more letters": _matches(r"\s*[A-Za-z]{9,}"),
-    "digit": _matches(r"\s*\d+"),
-    "letter": _matches(r"\s*[A-Za-z]+"),
-    "punctuation": _matches(r"\s*[^\w\s]+\s*"),
+    "in small letters": _matches(r"\s*[a-z]+"),
+    "two or three letters long": _matches(r"\s*[A-Za-z]{2,3}"),
+    "four or five letters long": _matches(r"\s*[A-Za-z]{4,5}"),
+    "six to eight letters long": _matches(r"\s*[A-Za-z]{6,8}"),
+    "nine or more letters long": _matches(r"\s*[A-Za-z]{9,}"),
+    "number in digits": _matches(r"\s*\d+"),
+    "made of letters": _matches(r"\s*[A-Za-z]+"),
+    "punctuation mark": _matches(r"\s*[^\w\s]+\s*"),
     "end of sentence mark": _matches(r"\s*[.!?]+[\"'”’)]*\s*"),
     "full stop": _matches(r"\s*\.+"),
     "exclamation or question mark": _matches(r"\s*[!?]+"),
@@ -51,19 +51,19 @@ _SHAPES: dict[str, Member] = {
     "colon": _matches(r"\s*:+"),
     "semicolon": _matches(r"\s*;"),
     "dash": _matches(r"\s*[-–—]+"),
-    "double quote": _matches(r".*[\"“”].*"),
+    "contains a double quote": _matches(r".*[\"“”].*"),
     "single quote": _matches(r"\s*['‘’`]+"),
-    "opening bracket": _matches(r".*[(\[{<]\s*"),
-    "closing bracket": _matches(r"\s*[)\]}>].*"),
-    "slash or star": _matches(r"\s*[/*#|_~^\\]+"),
-    "operator": _matches(r"\s*[-+*/=<>%&|!]+"),
-    "newline": _matches(r".*\n.*"),
-    "blank line": _matches(r"(?s).*\n\s*\n.*"),
+    "ends in an opening bracket": _matches(r".*[(\[{<]\s*"),
+    "starts with a closing bracket": _matches(r"\s*[)\]}>].*"),
+    "slash, star or similar sign": _matches(r"\s*[/*#|_~^\\]+"),
+    "operator sign": _matches(r"\s*[-+*/=<>%&|!]+"),
+    "contains a line break": _matches(r".*\n.*"),
+    "contains a blank line": _matches(r".*\n\s*\n.*"),
     "only spaces": _matches(r"[ \t]+"),
-    "no ASCII letter": _matches(r"[^A-Za-z]+"),
-    "not ASCII": _matches(r".*[^\x00-\x7f].*"),
-    "letters and other signs mixed": _matches(r"(?=.*[A-Za-z])(?=.*[^A-Za-z\s]).*"),
-    "roman numeral": _matches(r"\s*[IVXLC]{1,6}"),
+    "without ASCII letters": _matches(r"[^A-Za-z]+"),
+    "contains a non-ASCII sign": _matches(r".*[^\x00-\x7f].*"),
+    "mixes letters and other signs": _matches(r"(?=.*[A-Za-z])(?=.*[^A-Za-z\s]).*"),
+    "Roman numeral": _matches(r"\s*[IVXLC]{1,6}"),
     "currency sign": _matches(r"\s*[$€£¥]"),
     "starts with a vowel": _matches(r"\s*[aeiouAEIOU].*"),
 }
@@ -78,7 +78,8 @@ def _tests() -> tuple[dict[str, Member], dict[str, list[str]]]:
     for prefix in _PREFIXES:
         shapes[f"starts with {prefix}-"] = _matches(rf"\s*(?i:{prefix})[a-z]{{2,}}")
     source = files("assay.rules").joinpath("words.toml").read_text(encoding="utf-8")
-    return shapes, {name: words.split() for name, words in tomllib.loads(source).items()}
+    listed: dict[str, str] = tomllib.loads(source)
+    return shapes, {name: words.split() for name, words in listed.items()}
 
 
 @cache
@@ -86,6 +87,11 @@ def class_names() -> tuple[str, ...]:
     """Every named class, in a fixed order."""
     shapes, lists = _tests()
     return (*shapes, *lists)
+
+
+def word_lists() -> dict[str, list[str]]:
+    """The classes that are lists, each with its words."""
+    return {name: list(words) for name, words in _tests()[1].items()}
 
 
 @cache
@@ -107,10 +113,11 @@ def fold(text: str) -> str:
 @cache
 def _classes_of(text: str) -> tuple[int, ...]:
     shapes, _ = _tests()
-    return (*(i for i, member in enumerate(shapes.values()) if member(text)), *_listed_in().get(fold(text), ()))
+    listed = _listed_in().get(fold(text).replace("’", "'"), ())
+    return (*(i for i, member in enumerate(shapes.values()) if member(text)), *listed)
 
 
-def membership(texts: Sequence[str]) -> NDArray[np.float32]:
+def membership(texts: Sequence[str]) -> Float32[np.ndarray, "k c"]:
     """Which of ``texts`` (k) belong to which class (c): a (k, c) array of zeros and ones."""
     table = np.zeros((len(texts), len(class_names())), dtype=np.float32)
     for row, text in enumerate(texts):

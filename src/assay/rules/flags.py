@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 Grid = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def flag_table(tokens: Grid, names: Sequence[str], forms: Grid) -> dict[str, Mask]:
+def flag_table(
+    tokens: Int64[np.ndarray, "windows length"], names: Sequence[str], forms: Int64[np.ndarray, "windows length"]
+) -> dict[str, Bool[np.ndarray, "windows length"]]:
     """Every flag over a (windows, length) grid of token keys; ``names`` are the keys' texts, key 0 is padding.
 
-    ``forms`` are keys of the folded tokens, used for repetition regardless of case and spaces.
+    ``forms`` are keys of the folded tokens, used for repetition regardless of case and spaces. Every name completes
+    the sentence "the token is ...".
     """
     kinds = _Kinds(tokens, names)
     return _positions(tokens) | _sentences(kinds) | _lines(kinds) | _nesting(kinds) | _words(kinds) | _repeats(forms)
@@ -27,31 +32,51 @@ class _Kinds:
     def __init__(self, tokens: Grid, names: Sequence[str]) -> None:
         self.tokens, self.names = tokens, names
         self.stop = self.matching(r"\s*[.!?]+[\"'”’)]*\s*|.*\n\s*\n.*")
-        self.newline = self.matching(r"(?s).*\n.*")
+        self.newline = self.matching(r".*\n.*")
+        self.indent = self.matching(r".*\n[ \t]+")
         self.mark = self.matching(r"\s*[^\w\s]+\s*")
-        self.starts_word = self.matching(r"\s.*|[^A-Za-z].*")
+        self.letter_first, self.letter_last = self.matching(r"[A-Za-z].*"), self.matching(r".*[A-Za-z]")
         self.capital = self.matching(r"\s*[A-Z].*")
-        self.small_word = self.matching(r"\s+[a-z].*")
         self.digit = self.matching(r"\s*\d+")
         self.symbol = self.matching(r"\s*[=(){}\[\]<>_;/\\|*#+`]+.*")
 
     def matching(self, pattern: str) -> Mask:
-        test = re.compile(pattern)
-        return np.array([test.fullmatch(name) is not None for name in self.names])[self.tokens]
+        return self.table(pattern)[self.tokens]
+
+    def table(self, pattern: str) -> Mask:
+        test = re.compile(pattern, re.DOTALL)
+        return np.array([test.fullmatch(name) is not None for name in self.names])
 
     def counts(self, test: Callable[[str], int]) -> Grid:
         return np.array([test(name) for name in self.names], dtype=np.int64)[self.tokens]
 
 
-def _before(grid: NDArray[np.generic], back: int = 1) -> NDArray[np.generic]:
+def _before(grid: Grid, back: int = 1) -> Grid:
+    """What stood ``back`` positions earlier; 0 before the window."""
     shifted = np.zeros_like(grid)
-    shifted[:, back:] = grid[:, : grid.shape[1] - back]
+    shifted[:, back:] = grid[:, : max(grid.shape[1] - back, 0)]
     return shifted
+
+
+def _happened(event: Mask) -> Mask:
+    """Did it happen strictly before each position?"""
+    return np.cumsum(event, axis=1) - event > 0
+
+
+def _open(steps: Grid) -> Grid:
+    """How many are open before each position, where +1 opens and -1 closes; what was never opened can't be closed."""
+    depth = np.cumsum(steps, axis=1)
+    lowest = np.minimum(np.minimum.accumulate(depth, axis=1), 0)
+    return _before(depth - lowest)
+
+
+def _columns(grid: NDArray[Any]) -> Grid:
+    return np.arange(grid.shape[1], dtype=np.int64)
 
 
 def _since(event: Mask) -> Grid:
     """Tokens since the last event strictly before each position; a window's start counts as one before position 0."""
-    columns = np.arange(event.shape[1])
+    columns = _columns(event)
     last = np.maximum.accumulate(np.where(event, columns, -1), axis=1)
     previous = np.full(event.shape, -1)
     previous[:, 1:] = last[:, :-1]
@@ -62,12 +87,12 @@ def _any_within(event: Mask, reach: int) -> Mask:
     """Did it happen at one of the previous ``reach`` tokens?"""
     found = np.zeros_like(event)
     for back in range(1, reach + 1):
-        found |= _before(event, back).astype(bool)
+        found |= _before(event.astype(np.int64), back) > 0
     return found
 
 
 def _positions(tokens: Grid) -> dict[str, Mask]:
-    column = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
+    column = np.broadcast_to(_columns(tokens), tokens.shape)
     return {
         "second token of the window": column == 1,
         "among the first 4 tokens of the window": column < 4,
@@ -78,81 +103,72 @@ def _positions(tokens: Grid) -> dict[str, Mask]:
 
 
 def _sentences(kinds: _Kinds) -> dict[str, Mask]:
-    place = _since(kinds.stop)
-    any_stop = np.cumsum(kinds.stop, axis=1) - kinds.stop > 0
-    comma = kinds.matching(r"\s*,.*")
-    since_mark = _since(kinds.mark)
-    comma_in_sentence = _since(comma) < place
+    place, started = _since(kinds.stop), _happened(kinds.stop)
+    since_mark, marked = _since(kinds.mark), _happened(kinds.mark)
     return {
-        "first token of a sentence": (place == 1) & any_stop,
-        "second token of a sentence": (place == 2) & any_stop,
-        "among the first 4 tokens of a sentence": (place <= 4) & any_stop,
+        "first token of a sentence": (place == 1) & started,
+        "second token of a sentence": (place == 2) & started,
+        "among the first 4 tokens of a sentence": (place <= 4) & started,
         "past the 16th token of a sentence": place > 16,
         "past the 32nd token of a sentence": place > 32,
-        "right after a punctuation mark": since_mark == 1,
-        "within 3 tokens of a punctuation mark": since_mark <= 3,
-        "more than 8 tokens past a punctuation mark": since_mark > 8,
-        "a comma earlier in the sentence": comma_in_sentence,
-        "a question mark among the previous 16 tokens": _any_within(kinds.matching(r".*\?.*"), 16),
-        "an exclamation mark among the previous 16 tokens": _any_within(kinds.matching(r".*!.*"), 16),
+        "right after a punctuation mark": (since_mark == 1) & marked,
+        "within 3 tokens after a punctuation mark": (since_mark <= 3) & marked,
+        "after 8 tokens without punctuation": since_mark > 8,
+        "after a comma in the same sentence": _since(kinds.matching(r"\s*,.*")) < place,
+        "within 16 tokens after a question mark": _any_within(kinds.matching(r".*\?.*"), 16),
+        "within 16 tokens after an exclamation mark": _any_within(kinds.matching(r".*!.*"), 16),
     }
 
 
 def _lines(kinds: _Kinds) -> dict[str, Mask]:
-    place = _since(kinds.newline)
-    any_line = np.cumsum(kinds.newline, axis=1) - kinds.newline > 0
-    first = np.where(place == 1, kinds.tokens, 0)
-    rows = np.arange(len(first))[:, None]
-    start = np.maximum(np.arange(first.shape[1]) - place + 1, 0)
+    place, started = _since(kinds.newline), _happened(kinds.newline)
+    rows = np.arange(len(place))[:, None]
+    start = _columns(place) - place + 1
     opener = kinds.tokens[rows, start]
+    inside = started & (place > 1)
     table = {
-        "first token of a line": (place == 1) & any_line,
-        "second token of a line": (place == 2) & any_line,
-        "in a line past its 24th token": place > 24,
+        "first token of a line": (place == 1) & started,
+        "second token of a line": (place == 2) & started,
+        "past the 24th token of a line": place > 24,
     }
     for name, pattern in {
         "in a line that starts with a digit": r"\s*\d+.*",
         "in a line that starts with a bullet": r"\s*[-*•+]+.*",
         "in a line that starts with # or |": r"\s*[#|]+.*",
-        "in an indented line": r"\s{2,}.*",
     }.items():
-        test = re.compile(pattern)
-        table[name] = np.array([test.fullmatch(n) is not None for n in kinds.names])[opener] & any_line & (place > 1)
-    return table
+        table[name] = kinds.table(pattern)[opener] & inside
+    indented = kinds.table(r"\s{2,}.*")[opener] | kinds.indent[rows, np.maximum(start - 1, 0)]
+    return table | {"in an indented line": indented & inside}
 
 
 def _nesting(kinds: _Kinds) -> dict[str, Mask]:
-    opened = kinds.counts(lambda t: sum(t.count(c) for c in "([{"))
-    closed = kinds.counts(lambda t: sum(t.count(c) for c in ")]}"))
-    depth = np.cumsum(opened - closed, axis=1)
-    lowest = np.minimum(np.minimum.accumulate(depth, axis=1), 0)
-    depth = _before(depth - lowest)
+    depth = _open(kinds.counts(lambda t: sum(t.count(c) for c in "([{") - sum(t.count(c) for c in ")]}")))
     straight = kinds.counts(lambda t: t.count('"'))
-    left, right = kinds.counts(lambda t: t.count("“")), kinds.counts(lambda t: t.count("”"))
-    curly = _before(np.cumsum(left - right, axis=1)) > 0
+    curly = kinds.counts(lambda t: t.count("“") - t.count("”"))
     return {
         "inside brackets": depth > 0,
         "inside two brackets or more": depth > 1,
-        "inside double quotes": (_before(np.cumsum(straight, axis=1)) % 2 == 1) | curly,
-        "within 8 tokens of a double quote": _any_within((straight + left + right) > 0, 8),
+        "inside double quotes": (_before(np.cumsum(straight, axis=1)) % 2 == 1) | (_open(curly) > 0),
+        "within 8 tokens after a double quote": _any_within(kinds.matching(r".*[\"“”].*"), 8),
     }
 
 
 def _words(kinds: _Kinds) -> dict[str, Mask]:
-    piece = _since(kinds.starts_word)
-    inside = ~kinds.starts_word & (np.arange(kinds.tokens.shape[1]) > 0)
-    capitals = sum(_before(kinds.capital, back).astype(int) for back in range(1, 5))
-    symbols = np.cumsum(kinds.symbol, axis=1) / (np.arange(kinds.tokens.shape[1]) + 1)
-    assert isinstance(capitals, np.ndarray)
+    inside = kinds.letter_first & (_before(kinds.letter_last.astype(np.int64)) > 0)
+    piece = _since(~inside)
+    capital = kinds.capital.astype(np.int64)
+    capitals = sum((_before(capital, back) for back in range(1, 5)), np.zeros_like(capital))
+    column = _columns(kinds.tokens)
+    symbols: NDArray[np.float64] = np.cumsum(kinds.symbol, axis=1) / (column + 1)
     return {
         "inside a word": inside,
         "second piece of a word": inside & (piece == 1),
         "third or later piece of a word": inside & (piece >= 2),
-        "capital letter at the previous token": _before(kinds.capital).astype(bool),
-        "two capitalised tokens among the previous four": capitals >= 2,
-        "a digit among the previous four tokens": _any_within(kinds.digit, 4),
-        "text full of symbols": symbols > 0.2,
-        "text without symbols": (symbols == 0) & (np.arange(kinds.tokens.shape[1]) >= 8),
+        "after a capitalised token": _before(capital) > 0,
+        "soon after two capitalised tokens": capitals >= 2,
+        "within 4 tokens after a number in digits": _any_within(kinds.digit, 4),
+        "in text full of symbols": symbols > 0.2,
+        "in text without symbols": (symbols == 0) & (column >= 8),
     }
 
 
@@ -169,9 +185,9 @@ def _repeats(forms: Grid) -> dict[str, Mask]:
         copied[block : block + 512] = (same & same_past).any(2)
     return {
         "a repetition of an earlier token": seen,
-        "a token not seen before in the window": ~seen,
+        "new in the window": ~seen,
         "after a token that has occurred before": primed,
-        "a repetition of an earlier pair of tokens": copied,
+        "end of a repeated pair of tokens": copied,
     }
 
 

@@ -6,23 +6,25 @@ that may stand there or names one class or flag. Anyone can write one by hand, a
 
     {"base": 0.0, "rules": [
         {"when": [{"slot": "token", "any_of": [" Monday", " Friday"]}], "value": 2.0},
-        {"when": [{"slot": "form", "named": "digit"}, {"slot": "flag", "named": "inside brackets", "not": true}],
-         "value": 0.5}]}
+        {"when": [{"slot": "token", "named": "number in digits"},
+                  {"slot": "flag", "named": "inside brackets", "not": true}], "value": 0.5}]}
 """
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32
 
 from assay.errors import UnknownName, UsageError
-from assay.rules.classes import class_names
+from assay.rules import reading
+from assay.rules.classes import class_names, fold
 from assay.rules.flags import FLAG_NAMES
+from assay.rules.phrases import Said, conditions_phrase, sentence
 from assay.rules.view import BAGS, SLOTS, View
 
 LISTED = 12
@@ -30,18 +32,8 @@ CONDITIONS = 4
 VALUE_BITS = 8.0
 HEADER_BITS = 32.0  # base and scale of the values
 PLACES = (*SLOTS, *BAGS, "flag")
-
-_PLACE_PHRASES = {
-    "token": "the token is {}",
-    "form": "the token is {} in any case",
-    "word": "the word so far is {}",
-    "previous token": "the previous token is {}",
-    "previous word": "the previous word is {}",
-    "second last": "the token before the previous one is {}",
-    "third last": "the token three back is {}",
-    "nearby": "{} is among the previous 8 tokens",
-    "earlier": "{} occurred earlier",
-}
+VOCABULARY = 49152
+_EXACT = ("token", "previous token")
 
 
 @dataclass(frozen=True)
@@ -56,62 +48,68 @@ class Condition:
     def __post_init__(self) -> None:
         if self.slot not in PLACES:
             raise UnknownName("slot", self.slot, PLACES)
+        flag = self.slot == "flag"
+        if flag and (self.any_of or not self.named):
+            raise UsageError("a condition on 'flag' must name a flag ('named') and list no strings")
         if bool(self.any_of) == bool(self.named):
-            raise UsageError(f"a condition on {self.slot!r} must list strings (any_of) or name a class, one of the two")
-        known = FLAG_NAMES if self.slot == "flag" else class_names()
+            raise UsageError(f"a condition on {self.slot!r} must list strings ('any_of') or name a class ('named')")
+        known = FLAG_NAMES if flag else class_names()
         if self.named and self.named not in known:
-            raise UnknownName("flag" if self.slot == "flag" else "class", self.named, known)
-        if self.slot == "flag" and self.any_of:
-            raise UsageError("a flag has no list of strings; give its name as 'named'")
+            raise UnknownName("flag" if flag else "class", self.named, known)
+        self._check_strings()
+
+    def _check_strings(self) -> None:
         if len(self.any_of) > LISTED:
             raise UsageError(f"a condition lists {len(self.any_of)} strings; at most {LISTED} are allowed")
+        if "" in self.any_of:
+            raise UsageError(f"a condition on {self.slot!r} lists the empty string, which no token has")
+        if len(set(self.any_of)) < len(self.any_of):
+            twice = next(text for text in self.any_of if self.any_of.count(text) > 1)
+            raise UsageError(f"a condition on {self.slot!r} lists {twice!r} twice")
+        for text in () if self.slot in _EXACT else self.any_of:
+            if text != fold(text):
+                form = "lower-case text without spaces around it"
+                raise UsageError(f"{self.slot!r} holds {form}, never {text!r}; write {fold(text)!r}")
 
-    def holds(self, view: View) -> NDArray[np.bool_]:
+    def holds(self, view: View) -> Bool[np.ndarray, " tokens"]:
         """Where the condition holds: (tokens,) boolean."""
         return self._positive(view) ^ self.negated
 
-    def _positive(self, view: View) -> NDArray[np.bool_]:
+    def _positive(self, view: View) -> Bool[np.ndarray, " tokens"]:
         if self.slot == "flag":
-            return view.flags[0][:, FLAG_NAMES.index(self.named)] > 0
+            return view.flags[:, FLAG_NAMES.index(self.named)] > 0
         if self.named and self.slot == "nearby":
-            return view.class_flags[0][:, class_names().index(self.named)] > 0
-        names = view.bag(self.slot)[1] if self.slot in BAGS else view.keys(self.slot).names
+            return view.class_flags[:, class_names().index(self.named)] > 0
+        names = view.bag(self.slot).names if self.slot in BAGS else view.keys(self.slot).names
         if self.named:
             chosen = view.members(self.slot)[:, class_names().index(self.named)] > 0
         else:
             wanted = set(self.any_of)
             chosen = np.array([name in wanted for name in names])
         if self.slot in BAGS:
-            return np.asarray(view.bag(self.slot)[0] @ chosen.astype(np.float32)) > 0
+            return np.asarray(view.bag(self.slot).matrix @ chosen.astype(np.float32)) > 0
         return chosen[view.keys(self.slot).ids]
 
     def bits(self, vocabulary: int) -> float:
-        """Description length: the place, its negation, and the class or the listed strings at log2(vocabulary) each."""
+        """Description length: the place, its negation, list or class, and which class or which strings.
+
+        A listed string costs log2(vocabulary), a class or flag the logarithm of how many there are.
+        """
         place = math.log2(len(PLACES)) + 1
-        if self.any_of:
-            return place + math.log2(LISTED) + len(self.any_of) * math.log2(vocabulary)
-        return place + math.log2(len(FLAG_NAMES) if self.slot == "flag" else len(class_names()))
-
-    def phrase(self, most: int = LISTED) -> str:
-        """The condition in words; lists longer than ``most`` are cut and counted."""
         if self.slot == "flag":
-            return f"{'not ' if self.negated else ''}{self.named}"
-        if self.any_of:
-            shown = [quoted(text) for text in self.any_of[:most]]
-            extra = len(self.any_of) - len(shown)
-            what = ", ".join(shown[:-1]) + (" or " if len(shown) > 1 and not extra else ", " if len(shown) > 1 else "")
-            what += shown[-1] + (f" or {extra} more" if extra else "")
-        else:
-            what = f"[{self.named}]"
-        phrase = _PLACE_PHRASES[self.slot].format(what)
-        if not self.negated:
-            return phrase
-        return phrase.replace(" is ", " is not ", 1) if " is " in phrase else f"not: {phrase}"
+            return place + math.log2(len(FLAG_NAMES))
+        if self.named:
+            return place + 1 + math.log2(len(class_names()))
+        return place + 1 + math.log2(LISTED) + len(self.any_of) * math.log2(vocabulary)
 
+    def phrase(self) -> str:
+        """The condition in words, its strings exactly."""
+        return conditions_phrase([self.said], LISTED, exact=True)
 
-def quoted(text: str) -> str:
-    """A token's text in curly quotes, with spaces inside kept and control characters made visible."""
-    return "“" + text.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍") + "”"
+    @property
+    def said(self) -> Said:
+        """What :mod:`assay.rules.phrases` puts into words."""
+        return Said(self.slot, self.any_of, self.named, self.negated)
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,10 @@ class Rule:
         listed = sum(len(condition.any_of) for condition in self.when)
         if listed > LISTED:
             raise UsageError(f"a rule lists {listed} strings over its conditions; at most {LISTED} are allowed")
+        if not math.isfinite(self.value):
+            raise UsageError(f"a rule's value must be a finite number, got {self.value}")
 
-    def holds(self, view: View) -> NDArray[np.bool_]:
+    def holds(self, view: View) -> Bool[np.ndarray, " tokens"]:
         """Where all conditions hold: (tokens,) boolean."""
         mask = self.when[0].holds(view)
         for condition in self.when[1:]:
@@ -139,9 +139,9 @@ class Rule:
         """Description length of the conditions, their number and the value."""
         return math.log2(CONDITIONS) + VALUE_BITS + sum(c.bits(vocabulary) for c in self.when)
 
-    def phrase(self, most: int = LISTED) -> str:
-        """The rule's conditions in words."""
-        return " and ".join(condition.phrase(most) for condition in self.when)
+    def phrase(self) -> str:
+        """The rule's conditions in words, their strings exactly."""
+        return conditions_phrase([condition.said for condition in self.when], LISTED, exact=True)
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ class RuleList:
 
     rules: tuple[Rule, ...]
     base: float = 0.0
-    vocabulary: int = 49152
+    vocabulary: int = VOCABULARY
     kind: str = field(default="rules", init=False)
 
-    def predict(self, view: View) -> NDArray[np.float32]:
+    def predict(self, view: View) -> Float32[np.ndarray, " tokens"]:
         """Predicted activation at every token of the view: (tokens,)."""
         out = np.full(view.size, self.base, dtype=np.float32)
         for rule in self.rules:
@@ -170,18 +170,14 @@ class RuleList:
         return [f"{rule.value:+.3g} when {rule.phrase()}" for rule in self.rules]
 
     def sentence(self, most_rules: int = 4, most_listed: int = 4) -> str:
-        """The explanation as one plain English sentence, strongest rules first, the rest counted."""
-        if not self.rules:
-            return "Nothing in the left context predicts it."
-        ranked = sorted(self.rules, key=lambda rule: -abs(rule.value))[:most_rules]
-        parts: list[str] = []
-        for verb, sign in (("Rises", 1), ("falls", -1)):
-            chosen = [rule for rule in ranked if rule.value * sign > 0]
-            if chosen:
-                parts.append(f"{verb} when " + ", or when ".join(rule.phrase(most_listed) for rule in chosen))
-        rest = len(self.rules) - len(ranked)
-        text = "; ".join(parts) + (f"; and {rest} weaker rule{'s' if rest > 1 else ''}" if rest else "") + "."
-        return text[0].upper() + text[1:]
+        """The explanation as one plain English sentence of at most 280 characters.
+
+        Rules are said in their order (a learnt list begins with those that explain most); rules that differ in one
+        list of strings only are said as one; what does not fit is counted.
+        """
+        return sentence(
+            [(rule.value, tuple(c.said for c in rule.when)) for rule in self.rules], most_rules, most_listed
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; :meth:`from_json` reads it back."""
@@ -196,33 +192,39 @@ class RuleList:
         return {"kind": "rules", "base": self.base, "vocabulary": self.vocabulary, "rules": rows}
 
     @classmethod
-    def from_json(cls, data: str | dict[str, Any]) -> RuleList:
-        """Read what :meth:`to_json` wrote, or what a person wrote in the same form.
+    def from_json(cls, data: str | Mapping[str, Any]) -> RuleList:
+        """Read what :meth:`to_json` wrote, or what a person wrote in the same form: text of JSON, or its contents.
 
         Raises:
-            UsageError: not JSON, a key that is missing or unknown, a value of the wrong type.
-            UnknownName: a slot, class or flag that does not exist.
+            UsageError: not JSON, a key that is missing, a value of the wrong type, a limit that is exceeded.
+            UnknownName: a key, slot, class or flag that does not exist.
         """
-        try:
-            table = json.loads(data) if isinstance(data, str) else data
-        except json.JSONDecodeError as error:
-            raise UsageError(f"a rule list must be JSON; line {error.lineno}: {error.msg}") from error
-        try:
-            rules = tuple(
-                Rule(tuple(_condition(entry) for entry in row["when"]), float(row["value"])) for row in table["rules"]
-            )
-            return cls(rules, float(table.get("base", 0.0)), int(table.get("vocabulary", 49152)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UsageError(
-                f"not a rule list ({error!r}); it needs 'rules', each with 'when' (a list of conditions) and 'value'"
-            ) from error
+        table = reading.table(
+            reading.parsed(data, "a rule list"), "a rule list", ("rules",), ("kind", "base", "vocabulary")
+        )
+        reading.of_kind(table, "rules")
+        rules: list[Rule] = []
+        for i, entry in enumerate(reading.array(table["rules"], "'rules'"), start=1):
+            with reading.at(f"rule {i}"):
+                rules.append(_rule(entry))
+        base = reading.number(table.get("base", 0.0), "'base'")
+        return cls(tuple(rules), base, reading.vocabulary_size(table.get("vocabulary", VOCABULARY)))
 
 
-def _condition(entry: dict[str, Any]) -> Condition:
-    unknown = set(entry) - {"slot", "any_of", "named", "not"}
-    if unknown:
-        raise UnknownName("key in a condition", min(unknown), ("slot", "any_of", "named", "not"))
-    listed = entry.get("any_of", ())
-    if isinstance(listed, str):
-        raise UsageError(f"'any_of' must be a list of strings, got the string {listed!r}; put it in brackets")
-    return Condition(str(entry["slot"]), tuple(map(str, listed)), str(entry.get("named", "")), bool(entry.get("not")))
+def _rule(entry: object) -> Rule:
+    row = reading.table(entry, "a rule", ("when", "value"), ())
+    when: list[Condition] = []
+    for i, condition in enumerate(reading.array(row["when"], "'when'"), start=1):
+        with reading.at(f"condition {i}"):
+            when.append(_condition(condition))
+    return Rule(tuple(when), reading.number(row["value"], "'value'"))
+
+
+def _condition(entry: object) -> Condition:
+    row = reading.table(entry, "a condition", ("slot",), ("any_of", "named", "not"))
+    return Condition(
+        reading.string(row["slot"], "'slot'"),
+        reading.strings(row.get("any_of", ()), "'any_of'"),
+        reading.string(row.get("named", ""), "'named'"),
+        reading.boolean(row.get("not", False), "'not'"),
+    )

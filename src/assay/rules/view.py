@@ -13,23 +13,31 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int, Int64
 from numpy.typing import NDArray
 from scipy import sparse
 
-from assay.rules.classes import class_names, fold, membership
-from assay.rules.flags import flag_table
+from assay.rules.classes import fold, membership
+from assay.rules.flags import FLAG_NAMES, flag_table
 
 SLOTS = ("token", "form", "word", "previous token", "previous word", "second last", "third last")
 BAGS = ("nearby", "earlier")
 NEARBY = 8
 
-_WORD_PIECE = ("'", "’")
+_APOSTROPHES = ("'", "’")
 
 
 class Keys(NamedTuple):
     """The content of one slot: ``names[ids[i]]`` stands there at token i; name 0 is the empty string, for nothing."""
 
-    ids: NDArray[np.int64]
+    ids: Int64[np.ndarray, " tokens"]
+    names: tuple[str, ...]
+
+
+class Bag(NamedTuple):
+    """The content of one bag: ``matrix[i, k]`` is 1 where ``names[k]`` is among the strings at token i, else 0."""
+
+    matrix: sparse.csr_matrix
     names: tuple[str, ...]
 
 
@@ -44,12 +52,18 @@ class View:
     """
 
     def __init__(
-        self, ids: NDArray[np.int32], texts: Sequence[str], rows: NDArray[np.bool_] | None = None
+        self,
+        ids: Int[np.ndarray, "windows length"],
+        texts: Sequence[str],
+        rows: Bool[np.ndarray, " tokens"] | None = None,
     ) -> None:
         self.ids, self.texts = ids, texts
         self._real = ids >= 0
         self._rows = np.ones(int(self._real.sum()), dtype=bool) if rows is None else rows
         self.size = int(self._rows.sum())
+        self._slots: dict[str, Keys] = {}
+        self._bags: dict[str, Bag] = {}
+        self._members: dict[tuple[str, ...], NDArray[np.float32]] = {}
 
     def _flat(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         return values[self._real][self._rows]
@@ -58,11 +72,11 @@ class View:
     def _token_keys(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """(windows, length) ids into the distinct token texts, 0 for padding."""
         present = np.unique(self.ids[self._real])
-        names = sorted({self.texts[i] for i in present} - {""})
-        index = {name: i + 1 for i, name in enumerate(names)}
-        table = np.zeros(len(self.texts) + 1, dtype=np.int64)
-        for i in present:
-            table[i] = index.get(self.texts[i], 0)
+        texts = [self.texts[int(i)] for i in present]
+        names = sorted(set(texts) - {""})
+        index = {"": 0} | {name: i + 1 for i, name in enumerate(names)}
+        table = np.zeros(len(self.texts) + 1, dtype=np.int64)  # its last entry answers to the padding's -1
+        table[present] = [index[text] for text in texts]
         return np.where(self._real, table[self.ids], 0), ("", *names)
 
     @cached_property
@@ -75,33 +89,39 @@ class View:
 
     @cached_property
     def _word_keys(self) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[str, ...]]:
-        """The word so far, and the whole word before it, as ids into one list of names."""
+        """The word so far, and the whole word before it, as ids into one list of names.
+
+        A token that starts with a letter or an apostrophe goes on with the word when the token before it ended in a
+        letter, or is an apostrophe right after one (don + ’ + t).
+        """
         tokens, names = self._token_keys
-        continues = [bool(name) and (name[0].isalpha() or name[0] in _WORD_PIECE) for name in names]
+        continues = [name[:1].isalpha() or name[:1] in _APOSTROPHES for name in names]
+        letters = [name[-1:].isalpha() for name in names]
+        apostrophe = [name in _APOSTROPHES for name in names]
         folded = [fold(name) for name in names]
         index: dict[str, int] = {"": 0}
         word, before = np.zeros_like(tokens), np.zeros_like(tokens)
-        for row, line in enumerate(tokens.tolist()):
-            so_far, last, letters = "", "", False
+        lines: list[list[int]] = tokens.tolist()
+        for row, line in enumerate(lines):
+            so_far, last, unfinished = "", "", False
             for column, key in enumerate(line):
                 if not key:
-                    break
-                piece = folded[key]
-                if letters and continues[key]:
-                    so_far += piece
+                    continue
+                if unfinished and continues[key]:
+                    so_far += folded[key]
+                    unfinished = letters[key] or apostrophe[key]
                 else:
-                    last, so_far = so_far, piece
-                letters = piece[-1].isalpha()
+                    last, so_far = so_far, folded[key]
+                    unfinished = letters[key]
                 word[row, column] = index.setdefault(so_far, len(index))
                 before[row, column] = index.setdefault(last, len(index))
         return word, before, tuple(index)
 
     def keys(self, slot: str) -> Keys:
-        """What stands in ``slot`` at each of the view's tokens. Cached."""
-        cache = self.__dict__.setdefault("_slot_cache", {})
-        if slot not in cache:
-            cache[slot] = self._make_keys(slot)
-        return cache[slot]
+        """What stands in ``slot``, one of :data:`SLOTS`, at each of the view's tokens. Cached."""
+        if slot not in self._slots:
+            self._slots[slot] = self._make_keys(slot)
+        return self._slots[slot]
 
     def _make_keys(self, slot: str) -> Keys:
         if slot in ("word", "previous word"):
@@ -110,21 +130,22 @@ class View:
         back = {"token": 0, "form": 0, "previous token": 1, "second last": 2, "third last": 3}[slot]
         values, names = self._token_keys if slot.endswith("token") else self._form_keys
         shifted = np.zeros_like(values)
-        shifted[:, back:] = values[:, : values.shape[1] - back]
+        shifted[:, back:] = values[:, : max(values.shape[1] - back, 0)]
         return Keys(self._flat(shifted), names)
 
-    def bag(self, slot: str) -> tuple[sparse.csr_matrix, tuple[str, ...]]:
-        """Which word forms occur before each token: (tokens, names), the previous eight tokens or the whole window."""
-        cache = self.__dict__.setdefault("_bag_cache", {})
-        if slot not in cache:
+    def bag(self, slot: str) -> Bag:
+        """Which word forms occur before each token: among the previous eight ("nearby"), in the window ("earlier")."""
+        if slot not in self._bags:
             forms, names = self._form_keys
-            cache[slot] = (self._bag_matrix(forms, len(names), NEARBY if slot == "nearby" else forms.shape[1]), names)
-        return cache[slot]
+            reach = {"nearby": NEARBY, "earlier": forms.shape[1]}[slot]
+            self._bags[slot] = Bag(self._bag_matrix(forms, len(names), reach), names)
+        return self._bags[slot]
 
     def _bag_matrix(self, forms: NDArray[np.int64], width: int, reach: int) -> sparse.csr_matrix:
         number = np.full(forms.shape, -1)
         number[self._real] = np.where(self._rows, np.cumsum(self._rows) - 1, -1)
-        at, what = [], []
+        at: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        what = at.copy()
         for back in range(1, min(reach + 1, forms.shape[1])):
             row, seen = number[:, back:].ravel(), forms[:, : forms.shape[1] - back].ravel()
             keep = (row >= 0) & (seen > 0)
@@ -135,25 +156,35 @@ class View:
         matrix.data[:] = 1
         return matrix
 
+    def windows_with(self, slot: str) -> Int64[np.ndarray, " names"]:
+        """In how many windows each of a slot's or bag's names stands at some token of the view."""
+        number = np.broadcast_to(np.arange(len(self.ids))[:, None], self.ids.shape)
+        window = self._flat(number)
+        if slot in BAGS:
+            bag = self.bag(slot)
+            entries = bag.matrix.tocoo()
+            size, pairs = len(bag.names), np.unique(window[entries.row] * len(bag.names) + entries.col)
+        else:
+            keys = self.keys(slot)
+            size, pairs = len(keys.names), np.unique(window * len(keys.names) + keys.ids)
+        return np.bincount(pairs % size, minlength=size)
+
     @cached_property
-    def flags(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """(tokens, flags) of zeros and ones, and the flags' names."""
+    def flags(self) -> Float32[np.ndarray, "tokens flags"]:
+        """(tokens, flags) of zeros and ones, in the order of :data:`~assay.rules.flags.FLAG_NAMES`."""
         tokens, names = self._token_keys
         table = flag_table(tokens, names, self._form_keys[0])
-        stacked = np.stack([value[self._real][self._rows] for value in table.values()], axis=1)
-        return stacked.astype(np.float32), tuple(table)
+        return np.stack([table[name][self._real][self._rows] for name in FLAG_NAMES], axis=1).astype(np.float32)
 
     @cached_property
-    def class_flags(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    def class_flags(self) -> Float32[np.ndarray, "tokens classes"]:
         """(tokens, classes): is a word of the class among the previous eight tokens?"""
-        matrix, _ = self.bag("nearby")
-        return (matrix @ self.members("nearby") > 0).astype(np.float32), class_names()
+        return (self.bag("nearby").matrix @ self.members("nearby") > 0).astype(np.float32)
 
-    def members(self, slot: str) -> NDArray[np.float32]:
-        """(names, classes): which of a slot's names belong to which class. Cached."""
-        cache = self.__dict__.setdefault("_member_cache", {})
-        names = self.bag(slot)[1] if slot in BAGS else self.keys(slot).names
-        if names not in cache:
-            cache[names] = membership(names)
-            cache[names][0] = 0
-        return cache[names]
+    def members(self, slot: str) -> Float32[np.ndarray, "names classes"]:
+        """Which of a slot's or bag's names belong to which class; nothing ("") belongs to none. Cached."""
+        names = self.bag(slot).names if slot in BAGS else self.keys(slot).names
+        if names not in self._members:
+            self._members[names] = membership(names)
+            self._members[names][0] = 0
+        return self._members[names]

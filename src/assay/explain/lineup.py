@@ -1,0 +1,59 @@
+"""Who stands beside whom: a run's targets, the other units that are explained with them, rivals and strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from assay.core.ids import SiteId, UnitId
+from assay.explain.claims import RIVALS, Fitted
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+
+COMPANIONS = 2  # a site's other units that are explained as well, so that each claim has a rival and a control there
+
+
+def units_by_site(units: Sequence[UnitId]) -> dict[SiteId, list[UnitId]]:
+    """Units by site, in the order given."""
+    table: dict[SiteId, list[UnitId]] = {}
+    for unit in units:
+        table.setdefault(unit.site, []).append(unit)
+    return table
+
+
+def find_companions(targets: Sequence[UnitId], subject: Subject, seed: int) -> list[UnitId]:
+    """Other units of the targets' sites: two at least explained beside each, and enough in all for the rivals."""
+    sites = units_by_site(targets)
+    least = {site: max(COMPANIONS + 1 - len(own), 0) for site, own in sites.items()}
+    short = RIVALS + 2 - len(targets) - sum(least.values())
+    extra = -(-max(short, 0) // len(sites))
+    found: list[UnitId] = []
+    for site, own in sites.items():
+        wanted = least[site] + extra
+        rng = np.random.default_rng([seed, 5, *str(site).encode()])
+        taken = {unit.index for unit in own}
+        free = [int(i) for i in rng.permutation(subject.width(site)) if int(i) not in taken]
+        found += [UnitId(site, i) for i in free[:wanted]]
+    return found
+
+
+def assign_strangers(units: Sequence[UnitId]) -> list[int]:
+    """For each unit, another of its site: the one whose explanation is asserted of it as a negative control."""
+    where = {unit: i for i, unit in enumerate(units)}
+    out = list(range(len(units)))
+    for own in units_by_site(units).values():
+        for unit, stranger in zip(own, own[1:] + own[:1], strict=True):
+            out[where[unit]] = where[stranger]
+    return out
+
+
+def rival_candidates(fitted: Sequence[Fitted], target: int, stranger: int, seed: int) -> list[Fitted]:
+    """Candidates for a target's rival: units of its site first, then of others, in an order drawn for the target."""
+    site = fitted[target].unit.site
+    order = np.random.default_rng([seed, 6, target]).permutation(len(fitted))
+    left = [fitted[i] for i in order if i not in (target, stranger)]
+    left.sort(key=lambda other: other.unit.site != site)
+    return left[:RIVALS]

@@ -139,7 +139,9 @@ def write(work: Path, limit: int | None) -> None:
                     if finished % 100 == 0:
                         sink.flush()
                         rate = count / (time.time() - start)
-                        print(f"{finished} documents, {count} tokens, {rate:.0f} tok/s, {len(queue)} waiting", flush=True)
+                        print(
+                            f"{finished} documents, {count} tokens, {rate:.0f} tok/s, {len(queue)} waiting", flush=True
+                        )
 
 
 def shingles(text: str) -> set[int]:

@@ -144,6 +144,7 @@ def _claims(hostile: str) -> list[dict[str, Any]]:
                 "lines": json.dumps(["+4.00  token is ' 1984'", "-0.10  otherwise"]),
                 "bits": 41.5,
                 "calibration": json.dumps({"slope": 1.0, "intercept": 0.0}),
+                "rival": COMPANION,
                 "threshold": 2.0 if rules else None,
             }
         )

@@ -54,7 +54,7 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 def test_the_defaults_are_the_ones_of_the_contract(assay, asked: list[Request]) -> None:
     assert assay("explain").code == 0
-    assert asked == [Request("smollm2-135m", "spread16", ("rules", "lookup"), 8, 120_000, "bundled", True, 0, None, {})]
+    assert asked == [Request("smollm2-135m", "spread8", ("rules", "lookup"), 8, 120_000, "bundled", True, 0, None, {})]
 
 
 def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_path: Path) -> None:
@@ -67,7 +67,9 @@ def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_pa
         *("--rules", "32", "--tokens", "5000", "--corpus", "c.txt", "--no-behaviour", "--seed", "7", "--out", out),
         *("--written", str(mine)),
     )
-    assert asked == [Request("m", "L1.mlp_act:0-3,spread4", ("rules", "lookup"), 32, 5000, "c.txt", False, 7, out, {unit: rules})]
+    assert asked == [
+        Request("m", "L1.mlp_act:0-3,spread4", ("rules", "lookup"), 32, 5000, "c.txt", False, 7, out, {unit: rules})
+    ]
     assert said.err.splitlines()[-1].startswith("next: assay show L1.mlp_act:7 --run ")
     assert f"--out {out}" in said.err
 

@@ -114,7 +114,7 @@ def test_pure_noise_yields_no_rule(view: View, learner: RuleLearner) -> None:
 
 
 def test_heavy_tails_yield_hardly_any(view: View, learner: RuleLearner) -> None:
-    """Student's t with 4 degrees: single tokens stand out, and the code is Gaussian. 3 of 100 other seeds gave a rule."""
+    """Student's t with 4 degrees: single tokens stand out of a Gaussian code. 3 of 100 other seeds gave a rule."""
     counts = [
         len(learner.fit(np.random.default_rng(seed).standard_t(4, view.size).astype(np.float32), 8).rules)
         for seed in range(100, 120)

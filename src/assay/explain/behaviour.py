@@ -158,9 +158,7 @@ class Behaviour:
             after: list[Tensor] = []
             for grid in grids.values():
                 with self.subject.edit(unit.site, _setting(unit.index, grid[part], scored[part])):
-                    after.append(
-                        self.subject.forward_from(unit.site.layer, pool.below[unit.site.layer][which], mask)
-                    )
+                    after.append(self.subject.forward_from(unit.site.layer, pool.below[unit.site.layer][which], mask))
             for name, values in zip(grids, self._change.divergences(base, after, mask), strict=True):
                 j[name].append(_per_excerpt(values, mask))
         return Divergences(

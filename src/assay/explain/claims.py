@@ -146,7 +146,9 @@ def make_claim(
     predicted = predict(explanation)
     line = upright(predicted, activations)
     # nobody wrote rules of the others: what was learnt of them stands in
-    rivals = [(other.unit, other.explanations.get(explainer) or next(iter(other.explanations.values()))) for other in others]
+    rivals = [
+        (other.unit, other.explanations.get(explainer) or next(iter(other.explanations.values()))) for other in others
+    ]
     scores = [plain_r(predict(rival), activations) for _, rival in rivals]
     rival_unit, rival = rivals[int(np.argmax(scores))]
     return Claim(

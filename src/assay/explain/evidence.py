@@ -248,6 +248,7 @@ def claim_rows(claims: Sequence[Claim]) -> list[dict[str, Any]]:
             "lines": json.dumps(claim.explanation.lines(), ensure_ascii=False),
             "bits": float(claim.explanation.bits),
             "calibration": json.dumps(claim.calibration._asdict()),
+            "rival": str(claim.rival_unit),
             "threshold": number(claim.threshold),
         }
         for i, claim in enumerate(claims)

@@ -44,7 +44,7 @@ class ExplainRequest:
     """
 
     model: str = "smollm2-135m"
-    units: str = "spread16"
+    units: str = "spread8"
     explainers: tuple[str, ...] = EXPLAINERS
     rules: int = 8
     tokens: int = 120_000
@@ -172,7 +172,8 @@ class _Study:
             self.recording = self._record("fit", Path(scratch))
             choose = self._record("choose", Path(scratch))
             fit_part, choose_part = self.material.fit, self.material.choose
-            assert self.recording.columns is not None and choose.columns is not None
+            assert self.recording.columns is not None
+            assert choose.columns is not None
             self.fit = np.ascontiguousarray(self.recording.columns[fit_part.scored].T)
             chosen = np.ascontiguousarray(choose.columns[choose_part.scored].T)
         self.fire_above = np.quantile(self.fit, FIRING_QUANTILE, axis=1).astype(np.float64)
@@ -296,8 +297,11 @@ class _Study:
         arrays = {"test": self.test_arrays(), "exemplars": _exemplars(self.recording, self.targets)}
         if self.behaviour is not None:
             arrays["behaviour"] = self.behaviour
-        seen = np.unique(np.concatenate([arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items()
-                                                                 if n.endswith("_ids"))]))
+        seen = np.unique(
+            np.concatenate(
+                [arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items() if n.endswith("_ids"))]
+            )
+        )
         texts = self.subject.token_texts()
         tables = {
             "units": self.unit_rows,
@@ -363,4 +367,3 @@ def _exemplars(recording: Recording, targets: Sequence[UnitId]) -> dict[str, NDA
 def _peak_rss_mb() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 / (1024 if platform.system() == "Darwin" else 1)
-

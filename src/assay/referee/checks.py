@@ -131,7 +131,7 @@ def behaviour_check(
     nulls = {name: estimates[name] for name in NULL_ARMS if name in estimates}
     nulls[MEAN_ARM] = Estimate(0.0, np.zeros(replicates))
     reasons = list(too_few_documents(where.n_documents))
-    if not share @ arms[MEAN_ARM] >= NOISE_MULTIPLE * (share @ floor[scored]):
+    if not share @ arms[MEAN_ARM] > NOISE_MULTIPLE * (share @ floor[scored]):
         reasons.append(f"effect under {NOISE_MULTIPLE} times the numerical noise")
     if (unscored := int((~scored).sum())) > MAX_UNSCORED * scored.size:
         reasons.append(f"too much unscored: {unscored} of {scored.size} excerpts")

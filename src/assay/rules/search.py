@@ -39,7 +39,7 @@ class LearnOptions:
 
     support: float = 8.0  # pseudo-observations of zero for each listed string, and for each rule
     windows: int = 5  # of the view that a string must be seen in to be listed: else it may stand for one document
-    beam: int = 6  # candidates that are grown at each step
+    beam: int = 3  # candidates that are grown at each step
     conditions: int = 3
     sweeps: int = 1  # backfitting sweeps at the end
     shortlist: int = 256  # strings of a slot that are considered for a set, by what they explain alone

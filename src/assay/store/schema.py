@@ -40,6 +40,7 @@ CLAIMS = pa.schema(
     [
         *_required(claim=_INT, unit=_TEXT, explainer=_TEXT, version=_INT, role=_TEXT),
         *_required(text=_TEXT, rules=_TEXT, lines=_TEXT, bits=_REAL, calibration=_TEXT),
+        *_required(rival=_TEXT),
         *_optional(threshold=_REAL),
     ]
 )

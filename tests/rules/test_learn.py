@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from assay.errors import UsageError
 from assay.rules import Condition, LearnOptions, Rule, RuleLearner, RuleList, View
 from assay.rules.learn import refit, rounded
+from assay.rules.view import BAGS, SLOTS
 from rules.texts import random_view
 
 WORDS = (
@@ -238,20 +239,22 @@ def test_options_keep_to_the_grammar(conditions: int) -> None:
         LearnOptions(conditions=conditions)
 
 
-def test_a_string_of_few_windows_is_never_listed() -> None:
+def test_a_string_of_a_bag_is_listed_only_if_enough_windows_have_it() -> None:
     rare = " quartz"
     texts = [*TEXTS, rare]
-    base = random_view(np.random.default_rng(4), 80, 32, TEXTS)
-    ids = base.ids.copy()
-    ids[:4, 2:20:3] = len(TEXTS)  # often, but in four windows only
+    ids = random_view(np.random.default_rng(4), 80, 32, TEXTS).ids.copy()
+    ids[:8, 2] = len(TEXTS)  # eight windows, and what follows in each of them is high
     view = View(ids, texts)
-    y = (3.0 * (view.keys("token").ids == view.keys("token").names.index(rare))).astype(np.float32)
-    y += np.random.default_rng(5).standard_normal(view.size).astype(np.float32) * 0.1
+    y = np.zeros(ids.shape, dtype=np.float32)
+    y[:8, 3:] = 2.0
+    noise = np.random.default_rng(5).standard_normal(view.size).astype(np.float32) * 0.1
 
-    def listed(windows: int) -> set[str]:
-        found = RuleLearner(view, len(texts), LearnOptions(windows=windows)).fit(y, 4)
-        return {text.strip() for rule in found.rules for condition in rule.when for text in condition.any_of}
+    def listed(values: np.ndarray, windows: int, slots: tuple[str, ...]) -> set[str]:
+        found = RuleLearner(view, len(texts), LearnOptions(windows=windows)).fit(values, 4)
+        conditions = [condition for rule in found.rules for condition in rule.when if condition.slot in slots]
+        return {text.strip() for condition in conditions for text in condition.any_of}
 
-    assert "quartz" in listed(4)
-    assert "quartz" not in listed(5)
-    assert LearnOptions().windows == 5
+    assert "quartz" in listed(y.ravel() + noise, 8, BAGS)
+    assert "quartz" not in listed(y.ravel() + noise, 9, BAGS)
+    itself = 2.0 * (ids == len(TEXTS)).astype(np.float32).ravel() + noise
+    assert "quartz" in listed(itself, 9, SLOTS)  # the token itself may be as rare as it likes, if it pays

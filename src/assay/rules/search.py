@@ -38,7 +38,7 @@ class LearnOptions:
     """How the search goes. The defaults were chosen on fit and choose documents, never on test documents."""
 
     support: float = 8.0  # pseudo-observations of zero for each listed string, and for each rule
-    windows: int = 5  # of the view that a string must be seen in to be listed: else it may stand for one document
+    windows: int = 12  # of the view that a string of a bag must be seen in to be listed: else it names one document
     beam: int = 3  # candidates that are grown at each step
     conditions: int = 3
     sweeps: int = 1  # backfitting sweeps at the end
@@ -84,7 +84,7 @@ class Search:
     def __init__(self, view: View, vocabulary: int, options: LearnOptions) -> None:
         self.view, self.vocabulary, self.options = view, vocabulary, options
         self._all = np.arange(view.size)
-        self._known = {slot: view.windows_with(slot) >= options.windows for slot in (*SLOTS, *BAGS)}
+        self._known = {slot: view.windows_with(slot) >= options.windows for slot in BAGS}
         self._columns: dict[str, sparse.csc_matrix] = {slot: view.bag(slot).matrix.tocsc() for slot in BAGS}
 
     def best(
@@ -163,10 +163,9 @@ class Search:
         found += self._best_columns(ground, self.view.flags, "flag", FLAG_NAMES)
         return found + self._best_columns(ground, self.view.class_flags, "nearby", class_names())
 
-    def _sets(self, slot: str, sums: Floats, counts: Floats, ground: _Ground) -> list[NDArray[np.intp]]:
+    def _sets(self, sums: Floats, counts: Floats, ground: _Ground) -> list[NDArray[np.intp]]:
         price = ground.bit * float(np.log2(self.vocabulary))
         support, shortlist = self.options.support, self.options.shortlist
-        sums = np.where(self._known[slot], sums, 0.0)
         return best_sets(sums, counts, room=ground.room, support=support, price=price, shortlist=shortlist)
 
     def _lists(self, ground: _Ground, slot: str) -> list[tuple[tuple[str, ...], NDArray[np.bool_]]]:
@@ -176,7 +175,7 @@ class Search:
         sums, counts = _by_key(ids, ground.residual, len(keys.names))
         return [
             (tuple(keys.names[int(i)] for i in members), np.isin(ids, members))
-            for members in self._sets(slot, sums, counts, ground)
+            for members in self._sets(sums, counts, ground)
         ]
 
     def _bag_lists(self, ground: _Ground, slot: str) -> list[Candidate]:
@@ -190,7 +189,7 @@ class Search:
         weights[0, ground.rows], weights[1, ground.rows] = ground.residual, 1
         sums, counts = (np.asarray(matrix.T @ row.astype(np.float32), dtype=np.float64) for row in weights)
         found: list[Candidate] = []
-        for members in self._sets(slot, sums, counts, ground):
+        for members in self._sets(np.where(self._known[slot], sums, 0.0), counts, ground):
             kept, mask = self._kept(matrix, members, weights, ground.bit * float(np.log2(self.vocabulary)))
             condition = Condition(slot, tuple(names[int(i)] for i in kept))
             found.append(self._candidate(ground, condition, mask[ground.rows]))

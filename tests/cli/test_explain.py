@@ -54,7 +54,7 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 def test_the_defaults_are_the_ones_of_the_contract(assay, asked: list[Request]) -> None:
     assert assay("explain").code == 0
-    assert asked == [Request("smollm2-135m", "spread8", ("rules", "lookup"), 8, 120_000, "bundled", True, 0, None, {})]
+    assert asked == [Request("smollm2-135m", "spread10", ("rules", "lookup"), 8, 120_000, "bundled", True, 0, None, {})]
 
 
 def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_path: Path) -> None:

@@ -40,10 +40,11 @@ def test_a_run_is_a_table_of_at_most_100_columns(assay, stored: Path) -> None:
     table = lines[: lines.index(next(line for line in lines if line.startswith("undecided:")))]
     assert max(map(len, table)) == 100
     head, row, bounds = lines[2], lines[4], lines[5]
-    assert " ".join(head.split()) == "unit, depth explanation r lookup null behaviour its null noise verdict"
+    assert " ".join(head.split()) == "unit, depth r lookup null behaviour its null noise verdict"
     test = open_run(stored).tensors("test")
     scores = [f"{synthetic.r_of(test, claim):.2f}".lstrip("0") for claim in (0, 1)]
-    assert row.startswith("L1.mlp_act:7  fires on years")
+    assert row.startswith("L1.mlp_act:7 ")
+    assert lines[6] == synthetic.SENTENCE
     assert row.split()[-7:] == [*scores, ".03", ".31", ".00", ".28", "supported"]
     assert "[.22 .40]" in bounds
     assert "mean r .66 over 2 units, above the lookup of equal length for 1 of 2" in said.out

@@ -28,7 +28,7 @@ from assay.cli.lazy import load_object
 @click.option(
     "--model", default="smollm2-135m", show_default=True, help="Name, Hugging Face id, or directory of a model."
 )
-@click.option("--units", default="spread8", show_default=True, metavar="SPEC[,SPEC]", help="Units to explain.")
+@click.option("--units", default="spread10", show_default=True, metavar="SPEC[,SPEC]", help="Units to explain.")
 @click.option(
     "--explainer", default="rules,lookup", show_default=True, metavar="NAME[,NAME]", help="Explainers to set them to."
 )

@@ -7,8 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +18,6 @@ from assay.core.ids import UnitId
 from assay.store.run import Run
 
 SENTENCE_LINES = 2
-LEAST_ROOM = 20  # columns of the sentence, however narrow the terminal is
 NUMBERS = ("r", "lookup", "null", "behaviour", "its null", "noise")
 BENCHMARK = "noise_equal_r"
 WITH_REASON = ("undecided", "void")
@@ -62,8 +60,8 @@ def pair_units(entries: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, 
     return pairs
 
 
-def result_table(result: Mapping[str, Any], n_layers: int, width: int) -> Table:
-    """The result of ``assay explain`` as a rich table, ``width`` columns wide: the sentence takes what is left."""
+def result_table(result: Mapping[str, Any], n_layers: int, width: int) -> Group:
+    """The result of ``assay explain``, ``width`` columns wide: a row of numbers a unit, its sentence below."""
     pairs = pair_units(result["units"])
     unit_width = max(len(entry["unit"]) for entry, _ in pairs)
     columns: dict[str, list[Text]] = {
@@ -77,16 +75,22 @@ def result_table(result: Mapping[str, Any], n_layers: int, width: int) -> Table:
         "verdict": [verdict_text(entry["verdict"]) for entry, _ in pairs],
     }
     widths = {name: max(len(name), *(_width(cell) for cell in cells)) for name, cells in columns.items()}
-    room = max(LEAST_ROOM, width - sum(widths.values()) - len(widths))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True, width=widths[name])
-        if name == "unit, depth":
-            table.add_column("explanation", width=room)
-    sentences = [Text(cut(entry["explanation"], room)) for entry, _ in pairs]
-    for unit, sentence, *others in zip(columns["unit, depth"], sentences, *list(columns.values())[1:], strict=True):
-        table.add_row(unit, sentence, *others)
-    return table
+    blocks: list[Table | Text] = [_grid(widths, [Text(name, style="bold") for name in columns], width)]
+    blocks.append(Text("─" * width, style="dim"))
+    for i, (entry, _) in enumerate(pairs):
+        blocks.append(_grid(widths, [cells[i] for cells in columns.values()], width))
+        blocks.append(Text(cut(entry["explanation"], width) + "\n"))
+    return Group(*blocks)
+
+
+def _grid(widths: Mapping[str, int], cells: Sequence[Text], width: int) -> Table:
+    """One row at fixed widths, so that rows stand below each other; what room is left goes between the columns."""
+    gap = max(1, min(3, (width - sum(widths.values())) // len(widths)))
+    row = Table.grid(padding=(0, gap, 0, 0))
+    for name, columns in widths.items():
+        row.add_column(justify="right" if name in NUMBERS else "left", no_wrap=True, width=columns)
+    row.add_row(*cells)
+    return row
 
 
 def _width(cell: Text) -> int:

@@ -44,7 +44,7 @@ class ExplainRequest:
     """
 
     model: str = "smollm2-135m"
-    units: str = "spread8"
+    units: str = "spread10"
     explainers: tuple[str, ...] = EXPLAINERS
     rules: int = 8
     tokens: int = 120_000

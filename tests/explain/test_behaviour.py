@@ -133,6 +133,7 @@ def test_the_true_activation_changes_nothing_beyond_the_noise(model: Planted, pa
     assert 1 - found.weights @ found.j["truth"] / effect == pytest.approx(1, abs=1e-6)
     assert found.weights @ found.floor < 1e-6 * effect
     assert (found.floor >= 0).all()
+    assert found.floor.max() > 0
 
 
 def test_a_unit_that_writes_nothing_has_no_effect(model: Planted, part: Part) -> None:

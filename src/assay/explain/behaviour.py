@@ -35,6 +35,7 @@ POOL = 64
 EXCERPTS = 22
 LENGTH = 32
 BATCH = 16
+PADDING = 8
 CHUNK = 128  # tokens whose distributions over the vocabulary are in memory at once
 FAR = 4.0  # half the log of a ratio of probabilities beyond which the quick form loses digits
 MOST = 40.0  # and beyond which it counts as this much, so that nothing overflows
@@ -103,8 +104,9 @@ class Behaviour:
                 hidden.append(self.subject.hidden(ids[part], mask[part]))
             for layer, site in zip(sorted(layers), sites, strict=True):
                 below[layer].append(seen[site].clone())
-            padded = torch.nn.functional.pad(ids[part], (0, 8)), torch.nn.functional.pad(mask[part], (0, 8))
-            again = self.subject.hidden(*padded)[:, : ids.shape[1]]
+            # padding on the right leaves every bit as it was: on the left, the sums run in another order
+            padded = (torch.nn.functional.pad(values[part], (PADDING, 0)) for values in (ids, mask))
+            again = self.subject.hidden(*padded)[:, PADDING:]
             floor.append(_per_excerpt(self._change.divergence(hidden[-1], again, mask[part]), mask[part]))
         return _Pool(
             rows,

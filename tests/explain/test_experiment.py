@@ -20,7 +20,7 @@ from assay.explain.material import gather_material
 from assay.explain.verdicts import ARMS, recompute
 from assay.store import open_run
 from assay.testing import Planted
-from explain.bench import planted_text
+from explain.bench import planted_text, true_rules
 
 NAMED = "L1.mlp_act:0-10"
 TOKENS = 32_000
@@ -292,3 +292,24 @@ def test_a_single_unit_finds_its_rival_and_its_stranger(model: Planted, tmp_path
     assert roles["companion"] >= 2
     assert Counter(row["role"] for row in stored.rows("claims")) == {"claim": 2, "control": 1}
     assert {row["unit"].split(":")[0] for row in stored.rows("units")} == {"L2.resid_post"}
+
+
+# rules that a person wrote
+
+
+def test_written_rules_are_tested_beside_what_is_learnt(model: Planted, tmp_path: Path) -> None:
+    right, wrong = "L1.mlp_act:0", "L1.mlp_act:1"
+    truth = true_rules(model.truths[UnitId.parse(right)])
+    written = {right: truth, wrong: truth}
+    found = run(model, SMALL, tmp_path, units=right, written=written)
+    by_person = entries(found, "written")
+    assert set(by_person) == {right, wrong}  # a unit that only the file names is explained as well
+    assert by_person[right]["r"] > 0.97
+    assert by_person[right]["verdict"] == "supported"
+    assert by_person[right]["rules"] == truth.lines()
+    assert by_person[wrong]["r"] < 0.1
+    assert by_person[wrong]["verdict"] == "refuted"
+    assert set(entries(found, "rules")) == {right, wrong}
+    stored = open_run(found.run_path).spec["asked"]["written"]
+    assert stored == {unit: rules.to_json() for unit, rules in written.items()}
+    assert all(row.stored == row.recomputed for row in recompute(open_run(found.run_path)))

@@ -301,7 +301,7 @@ def test_written_rules_are_tested_beside_what_is_learnt(model: Planted, tmp_path
     right, wrong = "L1.mlp_act:0", "L1.mlp_act:1"
     truth = true_rules(model.truths[UnitId.parse(right)])
     written = {right: truth, wrong: truth}
-    found = run(model, SMALL, tmp_path, units=right, written=written)
+    found = run(model, SMALL, tmp_path, units=right, tokens=TOKENS, written=written)
     by_person = entries(found, "written")
     assert set(by_person) == {right, wrong}  # a unit that only the file names is explained as well
     assert by_person[right]["r"] > 0.97

@@ -99,7 +99,7 @@ def print_unit(record: Mapping[str, Any], run: Run) -> None:
     console.print(Text.assemble((unit["unit"], "bold"), f"  of layers 0 to {n_layers - 1}, {name}, run {run.id}"))
     console.print(
         f"mean {unit['mean']:.3g}, sd {unit['sd']:.3g}, skew {unit['skew']:.2g}, from {unit['min']:.3g} to "
-        f"{unit['max']:.3g}; 99th percentile {unit['q99']:.3g}; fires on {unit['firing_rate']:.1%} of "
+        f"{unit['max']:.3g}; 99th percentile {unit['q99']:.3g}; above 0 on {unit['firing_rate']:.1%} of "
         f"{unit['count']:,} tokens",
         style="dim",
     )

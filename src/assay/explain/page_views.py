@@ -161,7 +161,7 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
 def _facts(unit: Row, scale: Scale) -> list[str]:
     number = scale.number
     return [
-        f"fires on {100 * unit['firing_rate']:.3g} % of tokens",
+        f"above 0 on {100 * unit['firing_rate']:.3g} % of tokens",
         f"mean {number(unit['mean'])}, sd {number(unit['sd'])}",
         f"from {number(unit['min'])} to {number(unit['max'])}",
         f"1 % below {number(unit['q01'])}, 1 % above {number(unit['q99'])}",

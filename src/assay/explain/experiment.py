@@ -7,8 +7,8 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,70 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId, parse_units
-from assay.errors import UnknownName, UsageError
-from assay.explain.claims import EXPLAINERS, Claim, Fitted, Fitter, make_claim
+from assay.explain.claims import Claim, Fitted, Fitter, make_claim
 from assay.explain.evidence import Measured, claim_rows, contract_entry, evidence_rows, measure_claim, number
 from assay.explain.figure import figure_json, figure_svg
 from assay.explain.lineup import assign_strangers, find_companions, rival_candidates
 from assay.explain.material import FIRING_QUANTILE, Material, Progress, gather_material, record_part
 from assay.explain.measure import Tested, run_behaviour, run_test_pass
 from assay.explain.page import RunContent, build_page
+from assay.explain.recorded import exemplar_arrays, unit_rows
+from assay.explain.request import ExplainOutcome as ExplainOutcome
+from assay.explain.request import ExplainRequest as ExplainRequest
 from assay.explain.verdicts import ARMS, Judged, judge
 from assay.record import Recording
-from assay.rules import RuleList
 from assay.store import RunWriter, runs_root
 from assay.text import Corpus, load_corpus
 
 if TYPE_CHECKING:
     from assay.model import Subject
-
-MAX_RULES = 64
-
-
-@dataclass(frozen=True)
-class ExplainRequest:
-    """What is asked for; the same names as the options of ``assay explain``.
-
-    ``written`` are rule lists that a person wrote, by unit: each is tested beside what is learnt of that unit.
-    """
-
-    model: str = "smollm2-135m"
-    units: str = "spread10"
-    explainers: tuple[str, ...] = EXPLAINERS
-    rules: int = 8
-    tokens: int = 120_000
-    corpus: str = "bundled"
-    behaviour: bool = True
-    seed: int = 0
-    out: str | None = None
-    written: Mapping[str, RuleList] = field(default_factory=dict)
-
-    def check(self) -> None:
-        """Refuse what can't be done before anything is loaded.
-
-        Raises:
-            UnknownName: an explainer of no known name.
-            UsageError: a number out of range.
-        """
-        if not self.explainers:
-            raise UsageError(f"--explainer names none; give one or more of {', '.join(EXPLAINERS)}")
-        for name in self.explainers:
-            if name not in EXPLAINERS:
-                raise UnknownName("explainer", name, EXPLAINERS)
-        if len(set(self.explainers)) < len(self.explainers):
-            raise UsageError(f"--explainer names one twice: {', '.join(self.explainers)}")
-        if not 1 <= self.rules <= MAX_RULES:
-            raise UsageError(f"--rules must be 1 to {MAX_RULES}, got {self.rules}")
-        if self.seed < 0:
-            raise UsageError(f"--seed must be 0 or more, got {self.seed}")
-
-
-@dataclass(frozen=True)
-class ExplainOutcome:
-    """Where the run was stored, and the JSON that the command prints."""
-
-    run_path: Path
-    result: dict[str, Any]
 
 
 def _quiet(message: str, share: float | None = None) -> None:
@@ -241,7 +194,7 @@ class _Study:
                     self.subject.width(claim.unit.site),
                     self.request.seed,
                 )
-        self.unit_rows = _unit_rows(self.recording, self.units, len(self.targets), self.fire_above)
+        self.unit_rows = unit_rows(self.recording, self.units, len(self.targets), self.fire_above)
         self.claim_rows = claim_rows(self.claims)
         self.judged: Judged = judge(
             self.claim_rows, self.unit_rows, self.test_arrays(), self.behaviour, self.request.seed
@@ -294,7 +247,7 @@ class _Study:
 
     def write(self, writer: RunWriter, result: dict[str, Any]) -> None:
         """Everything into the run directory."""
-        arrays = {"test": self.test_arrays(), "exemplars": _exemplars(self.recording, self.targets)}
+        arrays = {"test": self.test_arrays(), "exemplars": exemplar_arrays(self.recording, self.targets)}
         if self.behaviour is not None:
             arrays["behaviour"] = self.behaviour
         seen = np.unique(
@@ -319,49 +272,6 @@ class _Study:
         writer.file("figure.json", figure_json(result))
         writer.file("figure.svg", figure_svg(result))
         writer.file("page.html", build_page(RunContent(writer.spec, tables, arrays, result)))
-
-
-def _unit_rows(
-    recording: Recording, units: Sequence[UnitId], n_targets: int, fire_above: NDArray[np.float64]
-) -> list[dict[str, Any]]:
-    def column(read: Any) -> list[float]:
-        return [float(value) for value in np.nan_to_num(recording.gather(read))]
-
-    columns = {
-        "mean": column(lambda s: s.moments.mean),
-        "sd": column(lambda s: s.moments.sd),
-        "skew": column(lambda s: s.moments.skew),
-        "kurtosis": column(lambda s: s.moments.kurtosis),
-        "min": column(lambda s: s.moments.minimum),
-        "max": column(lambda s: s.moments.maximum),
-        "q01": column(lambda s: s.rows.quantile(0.01)),
-        "q50": column(lambda s: s.rows.quantile(0.5)),
-        "firing_rate": column(lambda s: s.firing.rate),
-    }
-    count = next(iter(recording.sites.values())).moments.count
-    return [
-        {
-            "unit": str(unit),
-            "layer": unit.site.layer,
-            "kind": unit.site.kind,
-            "index": unit.index,
-            "count": int(count),
-            "q99": float(fire_above[i]),
-            "role": "target" if i < n_targets else "companion",
-        }
-        | {name: values[i] for name, values in columns.items()}
-        for i, unit in enumerate(units)
-    ]
-
-
-def _exemplars(recording: Recording, targets: Sequence[UnitId]) -> dict[str, NDArray[Any]]:
-    """Top and bottom exemplars of the targets."""
-    out: dict[str, NDArray[Any]] = {}
-    for side in ("top", "bottom"):
-        for name in ("ids", "activations", "documents"):
-            values = recording.gather(lambda s, side=side, name=name: getattr(getattr(s.exemplars, side), name))
-            out[f"{side}_{name}"] = values[: len(targets)]
-    return out
 
 
 def _peak_rss_mb() -> float:

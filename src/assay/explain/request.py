@@ -1,0 +1,60 @@
+"""What is asked of the lab, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assay.errors import UnknownName, UsageError
+from assay.explain.claims import EXPLAINERS
+from assay.rules import RuleList
+
+MAX_RULES = 64
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """What is asked for; the same names as the options of ``assay explain``.
+
+    ``written`` are rule lists that a person wrote, by unit: each is tested beside what is learnt of that unit.
+    """
+
+    model: str = "smollm2-135m"
+    units: str = "spread10"
+    explainers: tuple[str, ...] = EXPLAINERS
+    rules: int = 8
+    tokens: int = 120_000
+    corpus: str = "bundled"
+    behaviour: bool = True
+    seed: int = 0
+    out: str | None = None
+    written: Mapping[str, RuleList] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what can't be done before anything is loaded.
+
+        Raises:
+            UnknownName: an explainer of no known name.
+            UsageError: a number out of range.
+        """
+        if not self.explainers:
+            raise UsageError(f"--explainer names none; give one or more of {', '.join(EXPLAINERS)}")
+        for name in self.explainers:
+            if name not in EXPLAINERS:
+                raise UnknownName("explainer", name, EXPLAINERS)
+        if len(set(self.explainers)) < len(self.explainers):
+            raise UsageError(f"--explainer names one twice: {', '.join(self.explainers)}")
+        if not 1 <= self.rules <= MAX_RULES:
+            raise UsageError(f"--rules must be 1 to {MAX_RULES}, got {self.rules}")
+        if self.seed < 0:
+            raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class ExplainOutcome:
+    """Where the run was stored, and the JSON that the command prints."""
+
+    run_path: Path
+    result: dict[str, Any]

@@ -313,3 +313,17 @@ def test_written_rules_are_tested_beside_what_is_learnt(model: Planted, tmp_path
     stored = open_run(found.run_path).spec["asked"]["written"]
     assert stored == {unit: rules.to_json() for unit, rules in written.items()}
     assert all(row.stored == row.recomputed for row in recompute(open_run(found.run_path)))
+
+
+def test_the_noise_arm_is_stored_as_a_reference_and_what_decides_as_nulls(outcome: ExplainOutcome) -> None:
+    stored = open_run(outcome.run_path)
+    claims = {row["claim"]: row["role"] for row in stored.rows("claims")}
+    rows = [row for row in stored.rows("evidence") if row["measure"] == "behaviour" and row["value"] is not None]
+    assert rows
+    for row in rows:
+        nulls, references = json.loads(row["nulls"]), json.loads(row["references"])
+        control = claims[row["claim"]] == "control"
+        assert set(nulls) == {"mean", "other_unit", *(() if control else ("shuffled",))}
+        assert set(references) == (set() if control else {"noise_equal_r"})
+        if row["d"] is not None:
+            assert row["d"] == pytest.approx(row["value"] - max(nulls.values()))

@@ -214,10 +214,12 @@ def _behaviour_rows(i: int, judged: Judged) -> list[dict[str, Any]]:
     if i not in judged.behaviours:
         return [_row(i, "behaviour", "behaviour", None, 0, unscored="not run", version=BEHAVIOUR_VERSION)]
     found, check = judged.behaviours[i], judged.check(i, "behaviour")
-    arms = {name: number(value.value) for name, value in found.arms.items() if name != "prediction"}
+    nulls = {name: number(value) for name, value in found.check.nulls.items()}
+    beside = {name: number(value.value) for name, value in found.arms.items() if name not in (*nulls, "prediction")}
     n = judged.documents["behaviour"][i]
     rows = [
-        _row(i, "behaviour", "behaviour", found.score, n, nulls=json.dumps(arms), version=BEHAVIOUR_VERSION)
+        _row(i, "behaviour", "behaviour", found.score, n, nulls=json.dumps(nulls), version=BEHAVIOUR_VERSION)
+        | {"references": json.dumps(beside)}
         | (_tested(check) if check else {})
     ]
     if found.surplus is not None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from logging import INFO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import errors as hub_errors
-from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
 from assay.core.ids import SiteId
-from assay.errors import DownloadError, StorageError, UnknownName, UnsupportedModel, UsageError
+from assay.errors import UnknownName, UnsupportedModel, UsageError
 from assay.model import load, placement
-from model.tiny_models import tiny, tiny_model, tiny_tokenizer, token_batch
+from model.tiny_models import CONFIGS, tiny, tiny_model, tiny_tokenizer, token_batch
 
 
 @pytest.fixture
@@ -41,11 +38,15 @@ def test_directory(saved: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "olmo2", "qwen3"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "llama"])
 def test_round_trip_of_other_architectures(name: str, tmp_path: Path) -> None:
     tiny_model(name).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    assert load(tmp_path, dtype="fp32", device="cpu").fingerprint == tiny(name).fingerprint
+    subject = load(tmp_path, dtype="fp32", device="cpu")
+    assert subject.fingerprint == tiny(name).fingerprint
+    low = load(tmp_path, dtype="bf16", device="cpu")
+    ids, mask = token_batch("left")
+    assert torch.equal(low.hidden(ids, mask), tiny(name, torch.bfloat16).hidden(ids, mask))
 
 
 def test_settings_of_transformers_are_put_back(saved: Path) -> None:
@@ -142,9 +143,8 @@ def test_broken_directories(saved: Path) -> None:
         load(saved)
     assert "\n" not in str(caught.value)
     weights.unlink()
-    with pytest.raises(UsageError, match="can't load the model in") as caught:
+    with pytest.raises(UsageError, match=r"tiny holds no weights in safetensors"):
         load(saved)
-    assert "\n" not in str(caught.value)
     weights.write_bytes(whole)
     for path in saved.glob("tokenizer*"):
         path.unlink()
@@ -167,73 +167,6 @@ def test_weights_of_another_shape_are_refused(saved: Path) -> None:
     (saved / "config.json").write_text(json.dumps(config | {"intermediate_size": 40}))
     with pytest.raises(UsageError, match="can't load the model in"):
         load(saved)
-
-
-def test_remote_code_never_runs(saved: Path) -> None:
-    config = json.loads((saved / "config.json").read_text())
-    config["auto_map"] = {"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config"}
-    (saved / "config.json").write_text(json.dumps(config))
-    (saved / "evil.py").write_text(f"open({str(saved / 'ran')!r}, 'w')")
-    load(saved, dtype="fp32")
-    assert not (saved / "ran").exists()
-
-
-def _response(status: int) -> Any:
-    return SimpleNamespace(status_code=status, headers={}, request=None)
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "message"),
-    [
-        (hub_errors.LocalEntryNotFoundError("long\ntext"), DownloadError, "can't reach the Hugging Face hub for 'a/b'"),
-        (hub_errors.RepositoryNotFoundError("x", response=_response(404)), UsageError, "the .* hub has no model 'a/b'"),
-        (hub_errors.GatedRepoError("x", response=_response(403)), DownloadError, "a/b is gated"),
-        (hub_errors.RemoteEntryNotFoundError("x", response=_response(404)), UsageError, r"'a/b' has no config\.json"),
-        (
-            hub_errors.HfHubHTTPError("x\ny", response=_response(500)),
-            DownloadError,
-            "hub failed on 'a/b': x; try again",
-        ),
-        (OSError(28, "No space left on device"), StorageError, "can't store 'a/b' .* No space left on device"),
-        (OSError("connection lost\nmore"), DownloadError, "fetching 'a/b' broke off: connection lost; try again"),
-    ],
-)
-def test_hub_failures_are_one_line(
-    error: Exception, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    level = hub_logging.get_verbosity()
-
-    def fail(*_: Any, **__: Any) -> str:
-        raise error
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
-    with pytest.raises(kind, match=message) as caught:
-        load("a/b")
-    assert "\n" not in str(caught.value)
-    assert hub_logging.get_verbosity() == level
-
-
-def test_hub_model_is_loaded_from_its_snapshot(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(saved / file))
-
-    def snapshot(name: str, **kwargs: Any) -> str:
-        asked.update(kwargs, name=name)
-        return str(saved)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    subject = load("a/b", dtype="fp32")
-    assert (subject.name, asked["name"]) == ("a/b", "a/b")
-    assert subject.fingerprint == tiny("llama").fingerprint
-    assert not [pattern for pattern in asked["allow_patterns"] if "bin" in pattern or "py" in pattern]
-
-
-def test_hub_architecture_is_refused_before_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "opt"}')
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / file))
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("weights were asked for"))
-    with pytest.raises(UnsupportedModel, match="architecture 'opt' is not supported"):
-        load("a/b")
 
 
 def test_default_model() -> None:

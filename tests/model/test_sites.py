@@ -12,7 +12,7 @@ from torch import Tensor
 from assay.core.ids import SiteId, UnitId
 from assay.errors import UnknownName, UsageError
 from assay.model import Subject
-from model.tiny_models import CONFIGS, LAYERS, tiny, token_batch
+from model.tiny_models import CONFIGS, LAYERS, PARALLEL, POST_NORMED, finish, tiny, token_batch
 
 DTYPES = (torch.float32, torch.bfloat16)
 
@@ -26,10 +26,23 @@ def captured(subject: Subject, layer: int, padding: str = "right") -> dict[str, 
 
 
 def neurons_by_hand(name: str, layer: Any, at: dict[str, Tensor]) -> Tensor:
+    if name.startswith("opt"):
+        return layer.activation_fn(layer.fc1(layer.final_layer_norm(at["resid_mid"].flatten(0, 1)))).unflatten(
+            0, (3, 9)
+        )
     mlp = layer.mlp
     match name:
         case "olmo2":
             x = at["resid_mid"]
+        case "gemma2" | "gemma3_text":
+            x = layer.pre_feedforward_layernorm(at["resid_mid"])
+        case "gptj":
+            return mlp.act(mlp.fc_in(layer.ln_1(at["resid_pre"])))
+        case "phi":
+            return mlp.activation_fn(mlp.fc1(layer.input_layernorm(at["resid_pre"])))
+        case "phi3":
+            gate, up = mlp.gate_up_proj(layer.post_attention_layernorm(at["resid_mid"])).chunk(2, -1)
+            return mlp.activation_fn(gate) * up
         case "gpt2":
             return mlp.act(mlp.c_fc(layer.ln_2(at["resid_mid"])))
         case "gpt_neox":
@@ -55,7 +68,7 @@ def test_neurons_are_what_the_mlp_computes(name: str, dtype: torch.dtype) -> Non
 def test_sites_add_up_to_the_residual(name: str, dtype: torch.dtype) -> None:
     subject = tiny(name, dtype)
     at = captured(subject, 1)
-    if name == "gpt_neox":
+    if name in PARALLEL:
         assert "resid_mid" not in at
         assert torch.equal(at["mlp_out"] + at["attn_out"] + at["resid_pre"], at["resid_post"])
     else:
@@ -72,29 +85,41 @@ def test_first_and_last_residual(name: str) -> None:
     first, last = SiteId(0, "resid_pre"), SiteId(LAYERS - 1, "resid_post")
     with subject.capture([first, last]) as got:
         hidden = subject.hidden(ids, mask)
-    embedded = subject.model.get_input_embeddings()(ids)
-    if name == "gpt2":
-        embedded = embedded + subject.model.transformer.wpe.weight[: ids.shape[1]]
-    assert torch.equal(got[first], embedded)
-    norm = subject.model.get_submodule(subject._row.norm)
-    assert torch.equal(norm(got[last]), hidden)
+    assert torch.equal(got[first], embedded_by_hand(name, subject.model, ids))
+    assert torch.equal(finish(subject, got[last]), hidden)
+    assert hidden.shape[-1] == (24 if name == "opt_projected" else 32)
+
+
+def embedded_by_hand(name: str, model: Any, ids: Tensor) -> Tensor:
+    embedded = model.get_input_embeddings().weight[ids]
+    seq = ids.shape[1]
+    match name:
+        case "gpt2":
+            return embedded + model.transformer.wpe.weight[:seq]
+        case "gemma2" | "gemma3_text":
+            return embedded * 32**0.5
+        case "opt":
+            return embedded + model.model.decoder.embed_positions.weight[2 : seq + 2]
+        case "opt_projected":
+            decoder = model.model.decoder
+            return decoder.project_in(embedded) + decoder.embed_positions.weight[2 : seq + 2]
+        case _:
+            return embedded
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_logits_are_the_models_own(name: str) -> None:
     subject = tiny(name)
     ids, mask = token_batch("right")
-    own = subject.model(input_ids=ids, attention_mask=mask).logits
+    own = subject.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     assert torch.equal(subject.logits(ids, mask)[mask.bool()], own[mask.bool()])
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "olmo2"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in POST_NORMED])
 def test_attention_output_is_the_heads_through_the_last_matrix(name: str) -> None:
     subject = tiny(name)
     at = captured(subject, 1)
-    site = SiteId(1, "head")
-    heads = torch.stack([subject.write_vector(UnitId(site, i)) for i in range(subject.width(site))])
-    written = at["head"] @ heads
+    written = at["head"] @ subject.write_matrix(SiteId(1, "head")).T
     matrix: Any = subject._layers[1].get_submodule(subject._row.o_proj)
     bias = 0 if matrix.bias is None else matrix.bias
     torch.testing.assert_close(written + bias, at["attn_out"], rtol=1e-4, atol=1e-5)
@@ -110,7 +135,7 @@ def test_heads_are_concatenated_in_order() -> None:
     torch.testing.assert_close(got[SiteId(0, "head")].reshape(4, 8), values.repeat_interleave(2, 0))
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "olmo2"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in POST_NORMED])
 def test_write_vector_is_what_a_neuron_adds(name: str) -> None:
     subject = tiny(name)
     ids, mask = token_batch("none")
@@ -130,7 +155,7 @@ def test_write_vector_is_what_a_neuron_adds(name: str) -> None:
 def test_shapes(name: str, padding: str) -> None:
     subject = tiny(name)
     inner = 4 * 32 if name == "gpt2" else 48
-    heads = 4 * 16 if name == "qwen3" else 32
+    heads = 4 * 16 if name in ("qwen3", "gemma2", "gemma3_text") else 32
     for kind, tensor in captured(subject, 1, padding).items():
         width = {"mlp_act": inner, "head": heads}.get(kind, 32)
         assert tensor.shape == (3, 9, width)
@@ -216,8 +241,29 @@ def test_parallel_layers_have_no_middle() -> None:
 
 @pytest.mark.parametrize(
     ("unit", "message"),
-    [("L0.mlp_act:48", "has units 0 to 47"), ("L0.resid_pre:3", "has no write vector")],
+    [
+        ("L0.mlp_act:48", "has units 0 to 47"),
+        ("L0.head:4", "L0.head has units 0 to 3"),
+        ("L0.resid_pre:3", "has no write vector"),
+        ("L0.head:3", "has no write vector"),
+        ("L0.resid_pre:@x", "there is no direction L0.resid_pre:@x; give its file"),
+    ],
 )
 def test_write_vector_refuses(unit: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         tiny("llama").write_vector(UnitId.parse(unit))
+
+
+def test_only_two_kinds_of_site_are_multiplied_by_a_matrix() -> None:
+    with pytest.raises(UsageError, match=r"L0.mlp_out is not multiplied by a matrix; only mlp_act and head are"):
+        tiny("llama").write_matrix(SiteId(0, "mlp_out"))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_unembedding_is_given_where_it_is_all(name: str) -> None:
+    subject = tiny(name)
+    matrix = subject.unembedding()
+    assert (matrix is None) == (name in ("gemma2", "gemma3_text", "gptj", "phi"))
+    if matrix is not None:
+        hidden = subject.hidden(*token_batch("none"))
+        assert torch.equal(hidden @ matrix.T, subject.unembed(hidden))

@@ -9,17 +9,23 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
+    GPTJConfig,
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
     Olmo2Config,
+    OPTConfig,
+    Phi3Config,
+    PhiConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
 )
 
-from assay.model import Subject
+from assay.model import SITE_MAPS, Subject
 
 VOCAB = 53
 LAYERS = 3
@@ -31,6 +37,25 @@ _GQA: dict[str, Any] = {
     "num_hidden_layers": LAYERS,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": None,
+}
+_GEMMA: dict[str, Any] = {
+    **_GQA,
+    "head_dim": 16,
+    "sliding_window": 4,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+    "query_pre_attn_scalar": 16,
+    "final_logit_softcapping": 5.0,
+}
+_OPT: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "ffn_dim": 48,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
     "max_position_embeddings": 64,
     "bos_token_id": 0,
     "eos_token_id": 1,
@@ -59,7 +84,27 @@ CONFIGS = {
     ),
     "gpt_neox": lambda: GPTNeoXConfig(**_NEOX, use_parallel_residual=True),
     "gpt_neox_serial": lambda: GPTNeoXConfig(**_NEOX, use_parallel_residual=False),
+    "gemma2": lambda: Gemma2Config(**_GEMMA, attn_logit_softcapping=3.0),
+    "gemma3_text": lambda: Gemma3TextConfig(**_GEMMA),
+    "gptj": lambda: GPTJConfig(
+        vocab_size=VOCAB,
+        n_embd=32,
+        n_layer=LAYERS,
+        n_head=4,
+        n_positions=64,
+        rotary_dim=4,
+        n_inner=48,
+        bos_token_id=0,
+        eos_token_id=1,
+    ),
+    "opt": lambda: OPTConfig(**_OPT),
+    "opt_projected": lambda: OPTConfig(**_OPT, word_embed_proj_dim=24),
+    "phi": lambda: PhiConfig(**_NEOX, qk_layernorm=True),
+    "phi3": lambda: Phi3Config(**_GQA, sliding_window=4),
 }
+VARIANTS = {"gpt_neox_serial": "gpt_neox", "opt_projected": "opt"}
+PARALLEL = ("gpt_neox", "gptj", "phi")
+POST_NORMED = ("olmo2", "gemma2", "gemma3_text")
 
 
 @cache
@@ -79,7 +124,9 @@ def tiny_model(name: str, dtype: torch.dtype = torch.float32) -> Any:
     """Random weights of a size that makes every part of a layer matter."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        model = AutoModelForCausalLM.from_config(CONFIGS[name](), attn_implementation="sdpa").eval()
+        config = CONFIGS[name]()
+        attention = SITE_MAPS[config.model_type].attention
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
         with torch.no_grad():
             for weight in model.parameters():
                 weight.add_(torch.randn_like(weight) * 0.15)
@@ -89,6 +136,13 @@ def tiny_model(name: str, dtype: torch.dtype = torch.float32) -> Any:
 @cache
 def tiny(name: str, dtype: torch.dtype = torch.float32) -> Subject:
     return Subject.from_hf(tiny_model(name, dtype), tiny_tokenizer(), name=f"tiny {name}")
+
+
+def finish(subject: Subject, residual: torch.Tensor) -> torch.Tensor:
+    """What the head is given, from the last residual."""
+    hidden = subject.model.get_submodule(subject._row.norm)(residual)
+    projection = getattr(subject.model.get_submodule(subject._row.trunk), "project_out", None)
+    return hidden if projection is None else projection(hidden)
 
 
 def count_hooks(subject: Subject) -> int:

@@ -7,6 +7,8 @@ import hashlib
 import torch
 from torch import nn
 
+from assay.model.large import weights
+
 _WHOLE_BYTES = 2 << 30
 _SAMPLE = 1 << 16
 
@@ -16,12 +18,13 @@ def fingerprint(architecture: str, model: nn.Module) -> str:
 
     Above 2 GiB of parameters each one adds an evenly strided sample of its entries instead of all of them.
     """
-    parameters = sorted(model.named_parameters())
-    whole = sum(p.numel() * p.element_size() for _, p in parameters) <= _WHOLE_BYTES
+    found = weights(model)
+    whole = sum(w.parameter.numel() * w.parameter.element_size() for w in found) <= _WHOLE_BYTES
     digest = hashlib.sha256(architecture.encode())
-    for name, parameter in parameters:
-        digest.update(f"\n{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
-        flat = parameter.detach().reshape(-1)
+    for weight in found:
+        values = weight.values()
+        digest.update(f"\n{weight.name} {tuple(values.shape)} {values.dtype}\n".encode())
+        flat = values.reshape(-1)
         if not whole:
             flat = flat[:: max(1, flat.numel() // _SAMPLE)]
         digest.update(flat.contiguous().cpu().view(torch.uint8).numpy().data)

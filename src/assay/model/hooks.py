@@ -110,23 +110,37 @@ class Switchboard:
             del self._lines[site]
 
     def _install(self, site: SiteId) -> list[RemovableHandle]:
-        module, side = tap(self._row, self._layers[site.layer], site.kind)
+        layer = self._layers[site.layer]
+        module, side = tap(self._row, layer, site.kind)
+        if not (self._row.flat_mlp and site.kind in ("resid_mid", "mlp_act", "mlp_out")):
+            return self._install_at(site, module, side, lambda tensor: self._through(site, tensor))
+        seen: list[Tensor] = []
+
+        def note_shape(_: nn.Module, args: tuple[Any, ...]) -> None:
+            seen[:] = [args[0]]
+
+        def unrolled(tensor: Tensor) -> Tensor:
+            return self._through(site, tensor.unflatten(0, seen.pop().shape[:2])).flatten(0, 1)
+
+        return [layer.register_forward_pre_hook(note_shape), *self._install_at(site, module, side, unrolled)]
+
+    def _install_at(self, site: SiteId, module: nn.Module, side: str, through: Edit) -> list[RemovableHandle]:
         if site.kind == "resid_mid":
-            return self._install_mid(site, module)
+            return self._install_mid(site, module, through)
         if side == "input":
 
             def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-                return (self._through(site, args[0]), *args[1:])
+                return (through(args[0]), *args[1:])
 
             return [module.register_forward_pre_hook(before)]
 
-        def after(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-            return self._through(site, output)
+        def after(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            return through(output) if isinstance(output, Tensor) else (through(output[0]), *output[1:])
 
         # resid_post comes after, mlp_out before the hooks that resid_mid needs on the same module, whoever came first
         return [module.register_forward_hook(after, prepend=site.kind == "mlp_out")]
 
-    def _install_mid(self, site: SiteId, module: nn.Module) -> list[RemovableHandle]:
+    def _install_mid(self, site: SiteId, module: nn.Module, through: Edit) -> list[RemovableHandle]:
         """The residual after attention goes two ways: into the MLP and past it.
 
         A hook reaches the way into the MLP only. The way past it is put right at the end of the layer, by the model's
@@ -137,7 +151,7 @@ class Switchboard:
 
         def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             kept.clear()
-            middle = self._through(site, args[0])
+            middle = through(args[0])
             if self._lines[site].edits:
                 kept.append(middle)
             return (middle, *args[1:])
@@ -151,7 +165,7 @@ class Switchboard:
                 return output
             middle, mlp_out = kept
             kept.clear()
-            return middle + mlp_out
+            return (middle + mlp_out).view_as(output)
 
         writer, _ = tap(self._row, layer, "mlp_out")
         return [

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
-import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from assay.errors import DownloadError, StorageError, UnknownName, UnsupportedModel, UsageError
-from assay.model import default
+from assay.errors import StorageError, UnknownName, UnsupportedModel, UsageError
+from assay.model import default, large
 from assay.model.default import Progress, quiet
-from assay.model.placement import place
+from assay.model.hub import fetch, first_line, hub_name
+from assay.model.placement import Placement, place, place_anywhere
+from assay.model.refusals import check_directory, check_weights
 from assay.model.sitemap import site_map
 from assay.model.subject import Subject
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_HUB_FILES = ["*.json", "model*.safetensors", "tokenizer*", "*.model", "vocab*", "merges.txt", "*.jinja"]
+from assay.model.twins import TwinName, twin
 
 
 def load(
@@ -28,124 +28,138 @@ def load(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     progress: Progress = quiet,
+    *,
+    trust_remote_code: str | None = None,
+    max_memory: Mapping[int | str, int | str] | None = None,
 ) -> Subject:
     """Load and check a subject.
 
     Args:
-        name: ``smollm2-135m`` (the default model), a directory with a Hugging Face model, or a hub id ``owner/name``.
-            An existing directory wins over a hub id. Weights are read from safetensors only; remote code never runs.
-        dtype: None takes bf16 where the processor computes in it, else fp32. Effects are to be measured in fp32.
-        device: None takes CUDA if there is one.
+        name: ``smollm2-135m`` (the default model), a directory with a Hugging Face model, or a hub id ``owner/name``,
+            with a branch, tag or commit as ``owner/name@revision``. An existing directory wins over a hub id.
+            Weights are read from safetensors only. Any of these with ``~shuffled`` or ``~reinit-3`` behind it is its
+            randomised twin: see :func:`assay.model.twins.twin`.
+        dtype: bf16, fp16, fp32 or fp64. None takes bf16 where the processor computes in it, else fp32. Effects are
+            to be measured in fp32.
+        device: cpu, cuda, cuda:1, mps. None takes CUDA if there is one. ``auto`` spreads a model over all CUDA
+            devices, RAM and disk, by accelerate: slow on disk, but the numbers are those of the plain model.
         progress: is told, in one line each, what takes time, and the dtype and device with the reason.
+        trust_remote_code: the name of the model, without revision, if it brings code of its own that may run.
+        max_memory: with ``auto``, what each device may hold, ``{0: "20GB", "cpu": "60GB"}``; the rest is on disk.
 
     Raises:
         UnknownName: no such model.
-        UsageError: a directory without a model in it, or a dtype or device that this machine lacks.
-        UnsupportedModel: an architecture without a site map, or a check failed.
+        UsageError: a directory without a model in it, pickled weights, code that was not asked for by name, or a
+            dtype or device that this machine lacks.
+        UnsupportedModel: an architecture without a site map, a mixture of experts, or a check failed.
         ActivationError: it gives NaN or infinite values on a tiny input.
         DownloadError: the model could not be fetched.
         StorageError: the cache can't be written.
     """
+    if named := TwinName.parse(str(name)):
+        options: Any = {"trust_remote_code": trust_remote_code, "max_memory": max_memory}
+        original = load(named.base, dtype, device, progress, **options)
+        progress(f"drawing the weights of {named} anew")
+        return twin(original, named.kind, named.seed, keep_embeddings=named.keep_embeddings)
+    if device == "auto":
+        large.check_installed()
+        placement = place_anywhere(dtype)
+        found = _find(str(name), trust_remote_code, progress)
+        return _load_spread(found, str(name), placement, max_memory, progress)
+    if max_memory is not None:
+        raise UsageError("max_memory goes with device 'auto' only")
     placement = place(dtype, device)
-    directory = _directory(str(name), progress)
-    _check_architecture(directory)
+    found = _find(str(name), trust_remote_code, progress)
     progress(f"loading {name} ({placement.reason})")
-    model, tokenizer = _read(directory, placement.dtype)
-    return Subject.from_hf(model.to(placement.device), tokenizer, name=str(name), reason=placement.reason)
+    model, tokenizer = _read(found, placement.dtype)
+    subject = Subject.from_hf(model.to(placement.device), tokenizer, name=str(name), reason=placement.reason)
+    subject.revision = found.revision
+    return subject
 
 
-def _directory(name: str, progress: Progress) -> Path:
+class _Found(NamedTuple):
+    directory: Path
+    revision: str | None
+    own_code: bool
+
+
+def _find(name: str, trusted: str | None, progress: Progress) -> _Found:
     if name == default.NAME:
-        return default.default_model_dir(progress)
+        directory = default.default_model_dir(progress)
+        return _Found(directory, None, check_directory(directory, name, trusted))
     path = Path(name).expanduser()
     if path.is_dir():
-        return path
+        own_code = check_directory(path, name, trusted)
+        check_weights((file.name for file in path.iterdir()), name)
+        return _Found(path, None, own_code)
     if path.is_file():
         raise UsageError(f"{name} is a file; give the directory that holds config.json and the safetensors weights")
     if path.is_absolute() or name.startswith((".", "~")):
         raise UsageError(f"there is no directory {name}")
     if "/" not in name and os.sep not in name:
         raise UnknownName("model", name, [default.NAME], "(or give a Hugging Face id, owner/name, or a directory)")
-    if not _HUB_ID.fullmatch(name):
-        raise UsageError(f"{name!r} is neither a directory nor a Hugging Face id of the form owner/name")
-    return _from_hub(name, progress)
+    on_hub = hub_name(name)
+    if on_hub is None:
+        raise UsageError(f"{name!r} is neither a directory nor a Hugging Face id, owner/name or owner/name@revision")
+    snapshot = fetch(on_hub, trusted, progress)
+    return _Found(snapshot.directory, snapshot.commit, snapshot.own_code)
 
 
-def _from_hub(name: str, progress: Progress) -> Path:
-    """Directory of a snapshot in the Hugging Face cache. Configuration first: an architecture is refused by it."""
-    import huggingface_hub
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
-    progress(f"asking the Hugging Face hub for {name}")
+def _load_spread(
+    found: _Found,
+    name: str,
+    placement: Placement,
+    max_memory: Mapping[int | str, int | str] | None,
+    progress: Progress,
+) -> Subject:
+    progress(f"loading {name} ({placement.reason})")
+    folder = large.offload_folder()
     try:
-        with _hub_quiet():
-            config = Path(huggingface_hub.hf_hub_download(name, "config.json"))
-            _check_architecture(config.parent)
-            return Path(huggingface_hub.snapshot_download(name, allow_patterns=_HUB_FILES, ignore_patterns=["*/*"]))
-    except GatedRepoError:
-        raise DownloadError(f"{name} is gated; accept its terms on the hub and run 'hf auth login'") from None
-    except RepositoryNotFoundError:
-        raise UsageError(f"the Hugging Face hub has no model {name!r} (or it is private); check the spelling") from None
-    except LocalEntryNotFoundError:
-        raise DownloadError(
-            f"can't reach the Hugging Face hub for {name!r}, and it is not in the local cache; "
-            "check the network, or give the directory of a copy"
-        ) from None
-    except EntryNotFoundError:
-        raise UsageError(
-            f"{name!r} has no config.json on the Hugging Face hub; it is not a transformers model"
-        ) from None
-    except HFValidationError as error:
-        raise UsageError(f"{name!r} is not a Hugging Face id: {_first_line(error)}") from None
-    except HfHubHTTPError as error:
-        raise DownloadError(f"the Hugging Face hub failed on {name!r}: {_first_line(error)}; try again") from error
-    except OSError as error:
-        if error.errno is None:  # the network's errors derive from OSError too
-            raise DownloadError(f"fetching {name!r} broke off: {_first_line(error)}; try again") from error
-        raise StorageError(f"can't store {name!r} in the Hugging Face cache: {error.strerror or error}") from error
+        memory = None if max_memory is None else dict(max_memory)
+        model, tokenizer = _read(found, placement.dtype, device_map="auto", max_memory=memory, offload_folder=folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    large.remove_with(model, folder)
+    reason = f"{placement.reason}, {large.where(model)}"
+    progress(f"loaded {name} ({reason})")
+    subject = Subject.from_hf(model, tokenizer, name=name, reason=reason)
+    subject.revision = found.revision
+
+    def reload(dtype: torch.dtype) -> Subject:
+        return _load_spread(found, name, place_anywhere(dtype), max_memory, quiet)
+
+    subject.reload = reload
+    return subject
 
 
-def _check_architecture(directory: Path) -> None:
-    """Refuse by the configuration alone, without reading weights or running anything."""
-    path = directory / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        architecture = str(config["model_type"])
-    except FileNotFoundError:
-        raise UsageError(f"{directory} has no config.json; give a directory with a Hugging Face model") from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path} is not a model configuration with a model_type") from None
-    site_map(architecture)
-
-
-def _read(directory: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def _read(found: _Found, dtype: torch.dtype, **where: Any) -> tuple[Any, Any]:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    directory = found.directory
     try:
-        with _transformers_quiet():
-            tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+        with _transformers_quiet(), large.quiet():
+            tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=found.own_code)
+            config: Any = AutoConfig.from_pretrained(directory, trust_remote_code=found.own_code)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 directory,
+                config=config,
                 dtype=dtype,
-                attn_implementation="sdpa",
-                trust_remote_code=False,
+                attn_implementation=site_map(config.model_type).attention,
+                trust_remote_code=found.own_code,
                 use_safetensors=True,
                 output_loading_info=True,
+                **where,
             )
     except SafetensorError as error:
         raise UsageError(
-            f"the weights in {directory} are damaged ({_first_line(error)}); delete the directory and load again"
+            f"the weights in {directory} are damaged ({first_line(error)}); delete the directory and load again"
         ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"can't load the model in {directory}: {_first_line(error)}") from error
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise StorageError(f"no room to spread {directory} over: {error.strerror}; free some space") from error
+        raise UsageError(f"can't load the model in {directory}: {first_line(error)}") from error
     model, info = loaded
     missing = sorted(info["missing_keys"])
     if missing:
@@ -153,10 +167,6 @@ def _read(directory: Path, dtype: torch.dtype) -> tuple[Any, Any]:
             f"the weights in {directory} lack {len(missing)} tensors, {missing[0]} among them; they can't be invented"
         )
     return model, tokenizer
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
 @contextmanager
@@ -172,16 +182,3 @@ def _transformers_quiet() -> Iterator[None]:
     finally:
         logging.set_verbosity(level)
         logging.set_tqdm_hook(hook)
-
-
-@contextmanager
-def _hub_quiet() -> Iterator[None]:
-    """No warnings of the hub's client (one line a retry) within the block."""
-    from huggingface_hub.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -38,6 +38,18 @@ def place(dtype: torch.dtype | str | None, device: torch.device | str | None) ->
     return Placement(chosen_dtype, chosen_device, f"{short(chosen_dtype)}: {why_dtype}; {chosen_device}: {why_device}")
 
 
+def place_anywhere(dtype: torch.dtype | str | None) -> Placement:
+    """The same for a model that is spread over devices: ``device`` is the one that computes first.
+
+    Raises:
+        UnknownName: no such dtype.
+        UsageError: no arithmetic in it here.
+    """
+    device, _ = _device(None)
+    chosen, why = _dtype(dtype, device)
+    return Placement(chosen, device, f"{short(chosen)}: {why}; auto: asked for")
+
+
 def as_given(dtype: torch.dtype, device: torch.device) -> str:
     """The reason for a model that came as an object."""
     return f"{short(dtype)} and {device}: as the model came"
@@ -63,7 +75,7 @@ def _device(asked: torch.device | str | None) -> tuple[torch.device, str]:
     try:
         device = torch.device(asked)
     except RuntimeError:
-        raise UsageError(f"{asked!r} is not a device; write cpu, cuda or cuda:0") from None
+        raise UsageError(f"{asked!r} is not a device; write cpu, cuda, cuda:0 or auto") from None
     if device.type == "cuda":
         count = torch.cuda.device_count() if cuda else 0
         if (device.index or 0) >= count:
@@ -85,10 +97,21 @@ def _dtype(asked: torch.dtype | str | None, device: torch.device) -> tuple[torch
     if asked is not None:
         if asked not in _SHORT:
             raise UsageError(f"dtype must be one of {', '.join(_SHORT.values())}. Got {asked} instead.")
+        if asked == torch.float16 and device.type == "cpu" and not _computes_fp16_on_cpu():
+            raise UsageError("this torch has no fp16 arithmetic on the CPU; ask for bf16 or fp32")
         return asked, "asked for"
     if _computes_bf16(device):
         return torch.bfloat16, "fastest here for recording and generating"
     return torch.float32, "this processor has no bf16 arithmetic"
+
+
+def _computes_fp16_on_cpu() -> bool:
+    x = torch.eye(2, dtype=torch.float16)
+    try:
+        torch.nn.functional.scaled_dot_product_attention(torch.nn.functional.layer_norm(x @ x, (2,))[None], x, x)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _computes_bf16(device: torch.device) -> bool:

@@ -3,13 +3,14 @@
 All paths are attribute paths: those of the trunk, the layers and the final norm start at the causal language model,
 the others at one layer. (Embedding and head have accessors of their own in transformers.) Every tap is a plain tensor,
 so that one hook code serves all rows. Dropout is off (a Subject is in eval mode), hence the output of an attention's
-last matrix is what it adds to the residual, unless a norm follows, as in OLMo 2.
+last matrix is what it adds to the residual, unless a norm follows, as in OLMo 2 and Gemma.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
@@ -24,6 +25,14 @@ class Tap(NamedTuple):
 
     module: nn.Module
     side: Literal["input", "output"]
+
+
+class Need(NamedTuple):
+    """A setting that a configuration must have, and why another one can't be mapped."""
+
+    key: str
+    value: object
+    why: str
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,24 @@ class SiteMap:
     """Last matrix of the MLP: its input is the site ``mlp_act``."""
     mlp_out: str
     """Module whose output the MLP adds to the residual."""
-    parallel: str | None = None
-    """Configuration flag that, when true, makes attention and MLP read the same residual: no ``resid_mid`` then."""
+    parallel: bool | str = False
+    """Whether attention and MLP read the same residual, so that there is no ``resid_mid``; or the configuration flag
+    that says so."""
     transposed: bool = False
     """Whether matrices are stored (in, out), as GPT-2's ``Conv1D`` does, rather than (out, in)."""
+    tuples: bool = False
+    """Whether a layer returns a tuple that begins with the residual, rather than the residual."""
+    flat_mlp: bool = False
+    """Whether the MLP works on (batch * seq, width)."""
+    softcap: str | None = None
+    """Configuration key of the bound c that logits are pressed into as c tanh(logits / c), if it is set."""
+    attention: str = "sdpa"
+    """The attention implementation that it is loaded with: transformers' fastest one that is exact here."""
+    needs: tuple[Need, ...] = ()
+
+
+_CAUSAL = Need("use_bidirectional_attention", False, "its tokens see what comes after them")
+_NORM_FIRST = Need("do_layer_norm_before", True, "norms in its residual stream keep its parts from adding up")
 
 
 def _llama_like(architecture: str) -> SiteMap:
@@ -64,11 +87,29 @@ def _llama_like(architecture: str) -> SiteMap:
     )
 
 
+def _gemma(architecture: str, attention: str, *needs: Need) -> SiteMap:
+    return SiteMap(
+        architecture=architecture,
+        trunk="model",
+        layers="model.layers",
+        norm="model.norm",
+        o_proj="self_attn.o_proj",
+        attn_out="post_attention_layernorm",
+        mid="pre_feedforward_layernorm",
+        down="mlp.down_proj",
+        mlp_out="post_feedforward_layernorm",
+        softcap="final_logit_softcapping",
+        attention=attention,
+        needs=needs,
+    )
+
+
 _ROWS = (
     _llama_like("llama"),
     _llama_like("mistral"),
     _llama_like("qwen2"),
     _llama_like("qwen3"),
+    _llama_like("phi3"),
     SiteMap(
         architecture="olmo2",
         trunk="model",
@@ -80,6 +121,8 @@ _ROWS = (
         down="mlp.down_proj",
         mlp_out="post_feedforward_layernorm",
     ),
+    _gemma("gemma2", "eager"),
+    _gemma("gemma3_text", "sdpa", _CAUSAL),
     SiteMap(
         architecture="gpt2",
         trunk="transformer",
@@ -104,6 +147,45 @@ _ROWS = (
         mlp_out="mlp",
         parallel="use_parallel_residual",
     ),
+    SiteMap(
+        architecture="gptj",
+        trunk="transformer",
+        layers="transformer.h",
+        norm="transformer.ln_f",
+        o_proj="attn.out_proj",
+        attn_out="attn.out_proj",
+        mid="ln_1",
+        down="mlp.fc_out",
+        mlp_out="mlp",
+        parallel=True,
+        tuples=True,
+        attention="eager",
+    ),
+    SiteMap(
+        architecture="opt",
+        trunk="model.decoder",
+        layers="model.decoder.layers",
+        norm="model.decoder.final_layer_norm",
+        o_proj="self_attn.out_proj",
+        attn_out="self_attn.out_proj",
+        mid="final_layer_norm",
+        down="fc2",
+        mlp_out="fc2",
+        flat_mlp=True,
+        needs=(_NORM_FIRST, Need("_remove_final_layer_norm", False, "it has no final norm")),
+    ),
+    SiteMap(
+        architecture="phi",
+        trunk="model",
+        layers="model.layers",
+        norm="model.final_layernorm",
+        o_proj="self_attn.dense",
+        attn_out="self_attn.dense",
+        mid="input_layernorm",
+        down="mlp.fc2",
+        mlp_out="mlp",
+        parallel=True,
+    ),
 )
 
 SITE_MAPS = {row.architecture: row for row in _ROWS}
@@ -119,6 +201,20 @@ def site_map(architecture: str) -> SiteMap:
     if row is None:
         raise UnsupportedModel(f"architecture {architecture!r} is not supported; supported: {', '.join(SITE_MAPS)}")
     return row
+
+
+def check_needs(row: SiteMap, config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that the row does not describe. A setting that is left out or None is the right one.
+
+    Raises:
+        UnsupportedModel: with the setting and the reason.
+    """
+    for key, value, why in row.needs:
+        got = config.get(key)
+        if got is not None and got != value:
+            raise UnsupportedModel(
+                f"a model of architecture {row.architecture!r} with {key} = {got} is not supported: {why}"
+            )
 
 
 def submodule(root: nn.Module, path: str, architecture: str) -> nn.Module:

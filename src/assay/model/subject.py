@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from assay.core.ids import KINDS, SiteId, UnitId
-from assay.errors import UnknownName, UnsupportedModel, UsageError
-from assay.model import placement
+from assay.core.ids import SiteId
+from assay.errors import UsageError
+from assay.model import large, placement
+from assay.model.anatomy import Anatomy
+from assay.model.copies import copy_in
 from assay.model.fingerprint import fingerprint as hash_weights
 from assay.model.hooks import EarlyExit, Edit, Switchboard
-from assay.model.partial import starting_at
-from assay.model.sitemap import FORWARD_ORDER, site_map, submodule, tap
+from assay.model.partial import check_edits, ending_after, starting_at
 from assay.model.vocabulary import token_texts as texts_of
 
 
-class Subject:
+class Subject(Anatomy):
     """A causal language model with its tokenizer, sites and fingerprint. Made by :func:`load` or :meth:`from_hf`.
 
     Numerics are the model's own: nothing is folded, centred or cast. The model is put in eval mode and its parameters
@@ -37,37 +37,25 @@ class Subject:
         architecture: its ``model_type``.
         n_layers, d_model, n_heads, vocab_size: sizes; ``vocab_size`` is the number of rows of the embedding.
         context_length: longest sequence it takes.
+        parallel: whether attention and MLP read the same residual.
+        softcap: the bound c of a model that gives c tanh(logits / c), else None.
         dtype, device, reason: where the numbers are computed, and why there.
-        attention: the attention implementation, "sdpa" unless the model came with another.
+        attention: the attention implementation, "sdpa" where the architecture has it.
+        revision: the commit on the Hugging Face hub that it was loaded from, if it was.
+        units: what its units are: :class:`assay.model.units.Units`.
+        directions: the directions that were made units.
+        reload: loads the model once more, in another dtype, if it is spread over devices and disk.
         special_ids: token ids that stand for no text.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str, reason: str) -> None:
-        self.model = model.eval().requires_grad_(False)
+        super().__init__(model.eval().requires_grad_(False), name)
         self.tokenizer = tokenizer
-        self.name = name
         self.reason = reason
-        row = self._row = site_map(model.config.model_type)
-        self.architecture = row.architecture
-        self._trunk = submodule(model, row.trunk, row.architecture)
-        self._stack: Any = submodule(model, row.layers, row.architecture)
-        self._layers: tuple[nn.Module, ...] = tuple(self._stack)
-        submodule(model, row.norm, row.architecture)
-        self._head = model.get_output_embeddings()
-        if self._head is None:
-            raise UnsupportedModel(f"a {type(model).__name__} has no language model head; give a causal language model")
-        embedding = model.get_input_embeddings().weight
-        self.n_layers = len(self._layers)
-        self.vocab_size, self.d_model = (int(n) for n in embedding.shape)
-        self.n_heads = int(model.config.num_attention_heads)
-        self.context_length = int(model.config.max_position_embeddings)
-        self.dtype: torch.dtype = embedding.dtype
-        self.device: torch.device = embedding.device
-        self.attention = str(model.config._attn_implementation)
         self.special_ids = frozenset(int(i) for i in tokenizer.all_special_ids)
-        self.parallel = bool(row.parallel and getattr(model.config, row.parallel))
-        self._kinds = tuple(kind for kind in FORWARD_ORDER if not (self.parallel and kind == "resid_mid"))
-        self._board = Switchboard(row, self._layers)
+        self.revision: str | None = None
+        self.reload: Callable[[torch.dtype], Subject] | None = None
+        self._board = Switchboard(self._row, self._layers)
         self._fingerprint: str | None = None
         self._texts: list[str] | None = None
 
@@ -104,74 +92,27 @@ class Subject:
         """A copy with parameters in another dtype, such as fp32 to measure effects in; itself if it is in that already.
 
         Made from this subject's weights, so from bf16 it equals the same model loaded in fp32. Nothing is read from
-        disk. Buffers (rotary frequencies) keep their precision.
+        disk, but for a model that is spread over devices and disk (``device="auto"``): that is loaded once more.
+        Buffers (rotary frequencies) keep their precision.
 
         Raises:
-            UsageError: an edit or a capture is open; it would be copied along.
+            UsageError: an edit or a capture is open, which would be copied along; or a model that is spread and was
+                not loaded by :func:`load`.
         """
         if dtype == self.dtype:
             return self
         if self._board.in_use:
             raise UsageError("with_dtype was called inside a capture or edit block; call it outside")
-        memo: dict[int, Any] = {
-            id(weight): nn.Parameter(weight.detach().to(dtype), requires_grad=False)
-            for weight in self.model.parameters()
-        }
-        model = copy.deepcopy(self.model, memo)
-        model.config.dtype = dtype
-        return Subject(model, self.tokenizer, self.name, placement.converted(dtype, self.device))
-
-    # Sites and units
-
-    def sites(self) -> list[SiteId]:
-        """Every site, from the first layer to the last, in the order in which a pass computes them."""
-        return [SiteId(layer, kind) for layer in range(self.n_layers) for kind in self._kinds]
-
-    def check_site(self, site: SiteId) -> None:
-        """Raise UnknownName unless this subject has the site."""
-        if site.kind not in self._kinds:
-            known = [str(SiteId(site.layer, kind)) for kind in self._kinds]
-            parallel = self.parallel and site.kind in KINDS
-            hint = f"(in {self.name} attention and MLP read the same residual)" if parallel else ""
-            raise UnknownName("site", str(site), known, hint)
-        if not 0 <= site.layer < self.n_layers:
-            known = [str(SiteId(layer, site.kind)) for layer in range(self.n_layers)]
-            raise UnknownName("site", str(site), known, f"(layers of {self.name} run from 0 to {self.n_layers - 1})")
-
-    def width(self, site: SiteId) -> int:
-        """Number of units at a site.
-
-        Raises:
-            UnknownName: no such site.
-        """
-        self.check_site(site)
-        if site.kind not in ("mlp_act", "head"):
-            return self.d_model
-        return int(self._matrix(site).shape[1])
-
-    def write_vector(self, unit: UnitId) -> Float[Tensor, " d_model"]:
-        """What one unit of activation writes: its column of the last matrix of the MLP or, at ``head``, attention.
-
-        In OLMo 2 a norm stands between this vector and the residual.
-
-        Raises:
-            UnknownName: no such site.
-            UsageError: units of that kind have no column, or the index is out of range.
-        """
-        if unit.index not in range(self.width(unit.site)):
-            raise UsageError(f"{unit} is out of range; {unit.site} has units 0 to {self.width(unit.site) - 1}")
-        if unit.site.kind not in ("mlp_act", "head"):
-            raise UsageError(f"{unit} has no write vector; only units of mlp_act and head pass through a matrix")
-        return self._matrix(unit.site)[:, unit.index].detach().clone()
-
-    def writes_nothing(self, site: SiteId) -> bool:
-        """Whether the matrix that the site's tensor is multiplied by is all zero, so that no edit there can act."""
-        return site.kind in ("mlp_act", "head") and not bool(self._matrix(site).any())
-
-    def _matrix(self, site: SiteId) -> Tensor:
-        """The matrix (d_model, width) that the site's tensor is multiplied by."""
-        weight: Any = tap(self._row, self._layers[site.layer], site.kind).module.weight
-        return weight.T if self._row.transposed else weight
+        if not large.is_spread(self.model):
+            model = copy_in(self.model, dtype)
+            copy = Subject(model, self.tokenizer, self.name, placement.converted(dtype, self.device))
+        elif self.reload is None:
+            raise UsageError(f"{self.name} is spread over devices and can't be converted; load it in that dtype")
+        else:
+            copy = self.reload(dtype)
+        copy.revision = self.revision
+        copy.directions.update(self.directions)
+        return copy
 
     # Reading and changing
 
@@ -206,8 +147,12 @@ class Subject:
 
     def hidden(
         self, ids: Int[Tensor, "batch seq"], mask: Int[Tensor, "batch seq"] | None = None
-    ) -> Float[Tensor, "batch seq d_model"]:
-        """Output of the final norm."""
+    ) -> Float[Tensor, "batch seq d_out"]:
+        """What the head is given: the output of the final norm.
+
+        Its width is d_model, but where a matrix stands between the final norm and the head (``project_out`` of some
+        OPT models), that matrix is applied and the width is the head's.
+        """
         return self._run({"input_ids": ids.to(self.device)}, self._mask(ids, mask))
 
     def logits(
@@ -216,13 +161,14 @@ class Subject:
         """Logits of the next token at every position."""
         return self.unembed(self.hidden(ids, mask))
 
-    def unembed(self, hidden: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch vocab"]:
-        """Logits of outputs of the final norm, in the model's dtype.
+    def unembed(self, hidden: Float[Tensor, "*batch d_out"]) -> Float[Tensor, "*batch vocab"]:
+        """Logits of what :meth:`hidden` gives, in the model's dtype; pressed below ``softcap`` if the model does so.
 
         Raises:
             UsageError: another dtype.
         """
-        return self._head(self._same_dtype(hidden))
+        logits = self._head(self._same_dtype(hidden))
+        return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
     def activations(
         self,
@@ -241,15 +187,15 @@ class Subject:
             return {}
         with self._board.capture(sites, early_exit=True) as got, suppress(EarlyExit):
             self.hidden(ids, mask)
-        return got
+        return {site: tensor.to(self.device) for site, tensor in got.items()}
 
     def forward_from(
         self,
         layer: int,
         hidden: Float[Tensor, "batch seq d_model"],
         mask: Int[Tensor, "batch seq"] | None = None,
-    ) -> Float[Tensor, "batch seq d_model"]:
-        """Output of the final norm, given the ``resid_pre`` of a layer; the layers below are not run.
+    ) -> Float[Tensor, "batch seq d_out"]:
+        """What :meth:`hidden` gives, from the ``resid_pre`` of a layer; the layers below are not run.
 
         Equal, bit for bit, to the full pass that ``hidden`` was captured from when shapes and mask are equal. Edits
         and captures at that layer and above act as in a full pass.
@@ -259,13 +205,39 @@ class Subject:
             UsageError: another dtype than the model's, or an edit in force below the layer, which could not act.
         """
         self.check_site(SiteId(layer, "resid_pre"))
-        dead = [str(site) for site in self._board.edited if site.layer < layer]
-        if dead:
-            raise UsageError(f"the edit at {dead[0]} can't act in a pass that starts at layer {layer}")
+        check_edits(self._board.edited, layer, self.n_layers)
         hidden = self._same_dtype(hidden).to(self.device)
         mask = self._mask(hidden, mask)
-        with starting_at(self._stack, layer, hidden):
-            return self._run({"inputs_embeds": hidden}, mask)
+        with starting_at(self._stack, layer, hidden, self._row.tuples):
+            return self._run(self._stand_in(hidden), mask)
+
+    def advance(
+        self,
+        start: int,
+        stop: int,
+        hidden: Float[Tensor, "batch seq d_model"],
+        mask: Int[Tensor, "batch seq"] | None = None,
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """The ``resid_pre`` of layer ``stop``, given that of layer ``start``; only the layers between are run.
+
+        With ``stop`` the number of layers it is the residual before the final norm. Equal, bit for bit, to what a
+        full pass gives when shapes and mask are equal. Edits and captures at these layers act as in a full pass.
+
+        Raises:
+            UnknownName: no such layer ``start``.
+            UsageError: ``stop`` is not above ``start`` or past the last layer, another dtype than the model's, or
+                an edit in force at a layer that is not run.
+        """
+        self.check_site(SiteId(start, "resid_pre"))
+        if not start < stop <= self.n_layers:
+            raise UsageError(f"stop must be {start + 1} to {self.n_layers}. Got {stop} instead.")
+        check_edits(self._board.edited, start, stop)
+        hidden = self._same_dtype(hidden).to(self.device)
+        mask = self._mask(hidden, mask)
+        begin = starting_at(self._stack, start, hidden, self._row.tuples)
+        with begin, ending_after(self._layers[stop - 1]) as left, suppress(EarlyExit):
+            self._run(self._stand_in(hidden), mask)
+        return left[0]
 
     def token_texts(self) -> list[str]:
         """The text of every token id of the vocabulary, with the space that a token begins with; taken once.
@@ -275,6 +247,11 @@ class Subject:
         if self._texts is None:
             self._texts = texts_of(self.tokenizer, self.vocab_size)
         return list(self._texts)
+
+    def _stand_in(self, hidden: Tensor) -> dict[str, Tensor]:
+        """Embeddings of the right shape for a pass whose first layers are not run, so that nothing comes of them."""
+        same = hidden.shape[-1] == self._d_embedding
+        return {"inputs_embeds": hidden if same else hidden.new_zeros(*hidden.shape[:-1], self._d_embedding)}
 
     def _run(self, inputs: dict[str, Tensor], mask: Tensor) -> Tensor:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)

@@ -1,8 +1,11 @@
-"""For tests of assay and of what is built on it: models whose inner workings are known."""
+"""For tests of assay and of what is built on it: models whose inner workings are known, judges that are
+told what to say, and what a subject must do."""
 
 from __future__ import annotations
 
+from assay.testing.conformance import check_subject
+from assay.testing.judges import MockJudge
 from assay.testing.planted import Planted, Truth, planted
 from assay.testing.planted_language import planted_corpus
 
-__all__ = ["Planted", "Truth", "planted", "planted_corpus"]
+__all__ = ["MockJudge", "Planted", "Truth", "check_subject", "planted", "planted_corpus"]

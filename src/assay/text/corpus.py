@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from assay.errors import CorpusError, UnknownName
-from assay.text import readers
+from assay.text import hub, piped, readers
 from assay.text.readers import Row
 
 BUNDLED = Path(__file__).with_name("bundled.jsonl.xz")
 
 Progress = Callable[[str], None]
 
-_HINT = "(a corpus is 'bundled', a .txt, .jsonl or .parquet file, or a folder of these)"
+# A stream is read as far as the tokens asked for may need: splits are uneven, and tokenizers differ.
+TOKENS = 1_000_000  # where nobody says how many
+CHARACTERS = 8  # for a token; English text has four to five
+FEWEST = 100  # no document counts for more than the hundredth part, so that there are that many at least
+
+_HINT = f"(a corpus is 'bundled', a .txt, .jsonl or .parquet file, a folder of these, '-' or {hub.FORM})"
 
 
 class Document(NamedTuple):
@@ -27,21 +34,33 @@ class Document(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """Documents in the order of their source. ``sha256`` covers every id, family and text."""
+    """Documents in the order of their source. ``sha256`` covers every id, family and text.
+
+    ``source`` says of a stream which revision was read and how much of it, in plain data; it is empty for files.
+    """
 
     name: str
     documents: tuple[Document, ...]
     sha256: str
+    source: Mapping[str, Any] = MappingProxyType({})
 
 
 def _quiet(message: str) -> None:
     """Progress that goes nowhere."""
 
 
-def load_corpus(spec: str, progress: Progress = _quiet, bundled: Path = BUNDLED) -> Corpus:
+def load_corpus(
+    spec: str,
+    progress: Progress = _quiet,
+    bundled: Path = BUNDLED,
+    *,
+    tokens: int = TOKENS,
+    opener: hub.Opener = hub.open_hub,
+) -> Corpus:
     """Read a corpus.
 
-    ``spec`` is ``bundled`` (text that the default model wrote, shipped with the package) or a path:
+    ``spec`` is ``bundled`` (text that the default model wrote, shipped with the package), a path, ``-`` for standard
+    input, or a dataset on the Hugging Face hub:
 
     * ``.jsonl``: an object a line with ``text``, and optionally ``id`` (default: the line number) and ``family``
       (default: the id). ``.parquet``: the same as columns.
@@ -49,17 +68,30 @@ def load_corpus(spec: str, progress: Progress = _quiet, bundled: Path = BUNDLED)
       between paragraphs, and within a paragraph only when that alone is over 8,000. Each is a family of its own.
     * a folder: every such file below it, hidden ones left out. Ids start with the file's path in the folder, and
       the documents of one .txt file are one family, unless it is the folder's only file.
+    * ``-``: JSON as in a .jsonl file if the first line is an object with ``text``, else plain text as in a .txt file.
+    * ``hf:OWNER/NAME[:CONFIG][@REVISION][#SPLIT[.COLUMN]]``: a row a document, from the first on, until there are 8
+      characters for each of ``tokens``, of which a document counts for at most a hundredth part.
 
-    Documents that hold nothing but whitespace are left out. ``bundled`` says where the bundled corpus lies.
+    Documents that hold nothing but whitespace are left out. ``bundled`` says where the bundled corpus lies, ``opener``
+    what opens a dataset.
 
     Raises:
-        UnknownName: no such file; suggests one beside it.
+        UsageError: a dataset's name of another form, or the package datasets is missing.
+        UnknownName: no such file (suggests one beside it), configuration, split or column.
         CorpusError: unknown extension, invalid UTF-8 (with the byte offset), a line or row without text, an id
-            used twice, no text at all, or a file that can't be read. The message names file and line.
+            used twice, no text at all, or a file that can't be read: the message names file and line. A dataset that
+            is not there, needs a login, needs code of its own to be run, or ended early.
+        DownloadError: the hub can't be reached, or the stream broke off.
     """
+    source: Mapping[str, Any] = MappingProxyType({})
     if spec == "bundled":
         rows: Iterable[Row] = readers.read_jsonl_xz(bundled)
         name = spec
+    elif spec == piped.SPEC:
+        progress("reading standard input")
+        rows, name = piped.read_piped(sys.stdin.buffer.read(), progress), piped.NAME
+    elif spec.startswith(hub.PREFIX):
+        rows, name, source = _stream(hub.HubSpec.parse(spec), tokens, progress, opener)
     else:
         path = Path(spec).expanduser()
         if not path.exists():
@@ -71,7 +103,52 @@ def load_corpus(spec: str, progress: Progress = _quiet, bundled: Path = BUNDLED)
     if blank:
         progress(f"{name}: left out {blank:,} documents without text")
     progress(f"{name}: {len(documents):,} documents, {sum(len(d.text) for d in documents):,} characters")
-    return Corpus(name, documents, _sha256(documents))
+    return Corpus(name, documents, _sha256(documents), source)
+
+
+class _Meter:
+    """Counts characters until there are enough; told one text at a time."""
+
+    def __init__(self, tokens: int) -> None:
+        self.needed = tokens * CHARACTERS
+        self.counted = 0
+
+    def __call__(self, text: str) -> bool:
+        if not text.isspace():
+            self.counted += min(len(text), max(1, self.needed // FEWEST))
+        return self.counted >= self.needed
+
+
+def _stream(
+    spec: hub.HubSpec, tokens: int, progress: Progress, opener: hub.Opener
+) -> tuple[list[Row], str, Mapping[str, Any]]:
+    """Rows of a dataset, the corpus's name with the resolved revision, and its source."""
+    progress(f"streaming {spec.repo} from the Hugging Face hub")
+    taken = hub.take(spec, _Meter(tokens), progress, opener)
+    name = spec.named(taken.revision[:12])
+    rows = [Row(str(i), text, str(i), f"{spec.repo} row {i}") for i, text in enumerate(taken.texts, start=1)]
+    for row in rows:
+        readers.check_encodable(row.text, row.place)
+    characters = sum(map(len, taken.texts))
+    if taken.ended:
+        size = sum(len(text.encode()) for text in taken.texts)
+        if size < tokens:  # no token is shorter than a byte
+            raise CorpusError(
+                f"{spec.repo}: the stream ended after {len(rows):,} documents with {characters:,} characters, "
+                f"too few for {tokens:,} tokens; ask for fewer tokens, or for a larger split than {spec.split!r}"
+            )
+        progress(f"{spec.repo}: read to its end")
+    source = {
+        "dataset": spec.repo,
+        "config": spec.config,
+        "revision": taken.revision,
+        "split": spec.split,
+        "column": spec.column,
+        "rows": len(rows),
+        "characters": characters,
+        "whole": taken.ended,
+    }
+    return rows, name, source
 
 
 def _file(path: Path, prefix: str) -> Iterable[Row]:

@@ -33,7 +33,12 @@ class Row(NamedTuple):
 
 def read_txt(path: Path, prefix: str = "") -> Iterator[Row]:
     """Documents of a plain text file; see :func:`assay.text.load_corpus` for where one ends."""
-    text = _decode(_bytes(path), path).replace("\r\n", "\n")
+    yield from text_rows(decode(_bytes(path), path), path, prefix)
+
+
+def text_rows(text: str, path: Path, prefix: str = "") -> Iterator[Row]:
+    """Documents of plain text that was read from ``path``."""
+    text = text.replace("\r\n", "\n")
     parts = [part for page in text.split("\f") for part in _chunks(page)]
     parts = [part for part in parts if part and not part.isspace()]
     for number, part in enumerate(parts):
@@ -45,7 +50,7 @@ def read_jsonl(path: Path, prefix: str = "") -> Iterator[Row]:
     """Documents of a file with one JSON object a line."""
     try:
         with path.open("rb") as lines:
-            yield from _json_rows(lines, path, prefix)
+            yield from json_rows(lines, path, prefix)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -58,7 +63,7 @@ def read_jsonl_xz(path: Path) -> Iterator[Row]:
         )
     try:
         with lzma.open(path, "rb") as lines:
-            yield from _json_rows(lines, path, "")
+            yield from json_rows(lines, path, "")
     except (lzma.LZMAError, EOFError) as error:
         raise CorpusError(f"{path}: the bundled corpus is damaged ({error}); reinstall the package") from error
     except OSError as error:
@@ -86,10 +91,11 @@ def read_parquet(path: Path, prefix: str = "") -> Iterator[Row]:
         raise _unreadable(path, error) from error
 
 
-def _json_rows(lines: Iterable[bytes], path: Path, prefix: str) -> Iterator[Row]:
+def json_rows(lines: Iterable[bytes], path: Path, prefix: str = "") -> Iterator[Row]:
+    """Documents of lines that hold one JSON object each and come from ``path``."""
     offset = 0
     for number, line in enumerate(lines, start=1):
-        text = _decode(line, path, offset)
+        text = decode(line, path, offset)
         offset += len(line)
         if not text or text.isspace():
             continue
@@ -115,7 +121,7 @@ def _row(fields: Any, number: int, place: str, prefix: str) -> Row:
     name = prefix + _label(values.get("id"), "id", str(number), place)
     family = _label(values.get("family"), "family", "", place)
     for value in (text, name, family):
-        _check_encodable(value, place)
+        check_encodable(value, place)
     return Row(name, text, prefix + family if family else name, place)
 
 
@@ -128,7 +134,7 @@ def _label(value: Any, key: str, default: str, place: str) -> str:
     raise CorpusError(f"{place}: {key!r} must be a string or a whole number. Got {_kind(value)} instead")
 
 
-def _check_encodable(text: str, place: str) -> None:
+def check_encodable(text: str, place: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -163,7 +169,7 @@ def _bytes(path: Path) -> bytes:
         raise _unreadable(path, error) from error
 
 
-def _decode(data: bytes, path: Path, offset: int = 0) -> str:
+def decode(data: bytes, path: Path, offset: int = 0) -> str:
     """Strict UTF-8 without a byte order mark; ``offset`` is where in the file ``data`` starts."""
     skipped = len(_BOM) if offset == 0 and data.startswith(_BOM) else 0
     try:

@@ -14,6 +14,7 @@ from assay.referee import (
     judge_check,
     prediction_check,
     shuffled,
+    unscored_check,
 )
 from assay.stats import document_weights, score
 
@@ -222,3 +223,22 @@ def test_golden_numbers_of_both_checks() -> None:
     assert behaviour.verdict is Verdict.UNDECIDED
     expected = (0.033002299279531244, -0.03147722176505985, 0.09467535101658757, 0.3465870208202539, 0.6534129791797461)
     assert behaviour[1:6] == pytest.approx(expected)
+
+
+def test_more_than_5_per_cent_of_tokens_without_a_prediction_leave_it_undecided() -> None:
+    given = unit()
+    few, many = (prediction_check(**given, unscored=n, replicates=50) for n in (421, 422))  # of 8,421 and 8,422 tokens
+    assert few.reasons == ()
+    assert many.reasons == ("too much unscored: 422 of 8422 tokens",)
+    assert many.score == few.score
+
+
+def test_what_could_not_be_measured_has_no_score_and_is_undecided_with_its_reason() -> None:
+    found = judge_check({"a": unscored_check("the reply is empty")}, {"b": unscored_check("the same")})
+    verdict = found.claims["a"]
+    assert verdict.verdict is Verdict.UNDECIDED
+    assert verdict.reason.startswith("unscored: the reply is empty")
+    assert np.isnan([verdict.d, verdict.d_lo, verdict.d_hi]).all()
+    assert verdict.p_support is None
+    assert found.summary.n == 0
+    assert found.controls["b"].verdict is Verdict.UNDECIDED

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control
+from scipy.stats import binom, false_discovery_control
 
 from assay import stats
 from assay.errors import UsageError
 from assay.stats import Calibration, benjamini_hochberg, calibrate, top_and_random_r
+from assay.stats.multiple import binomial_tail
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,3 +80,8 @@ def test_stats_and_referee_import_no_torch() -> None:
     code = "import sys, assay.stats, assay.referee; print(sorted({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_binomial_tail_is_the_binomial_s_for_few_and_for_very_many() -> None:
+    for least, n in ((0, 0), (0, 5), (1, 1), (3, 16), (16, 16), (2400, 46_080), (2304, 46_080), (46_080, 46_080)):
+        assert binomial_tail(least, n, 0.05) == pytest.approx(binom.sf(least - 1, n, 0.05), rel=1e-9)

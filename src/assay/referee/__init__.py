@@ -7,6 +7,7 @@ from assay.referee.checks import (
     behaviour_check,
     prediction_check,
     shuffled,
+    unscored_check,
 )
 from assay.referee.combine import REQUIRED, ClaimVerdict, combine
 from assay.referee.verdict import (
@@ -38,4 +39,5 @@ __all__ = [
     "judge_check",
     "prediction_check",
     "shuffled",
+    "unscored_check",
 ]

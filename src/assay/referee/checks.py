@@ -48,6 +48,7 @@ def prediction_check(
     fire_above: float,
     other_unit: ArrayLike | None = None,
     *,
+    unscored: int = 0,
     replicates: int = 2000,
     seed: int = 0,
 ) -> CheckInput:
@@ -62,6 +63,8 @@ def prediction_check(
         documents: (n,) document of each token.
         fire_above: what counts as firing, from the fit split; few firings leave the claim undecided.
         other_unit: (n,) predictions of the explanation of another unit of the same layer.
+        unscored: tokens besides these n of which the claim should have said something, and could not be asked. More
+            than 5 % of all leave it undecided.
         replicates: resamples of the documents.
         seed: of the resamples and of the permutation.
 
@@ -77,7 +80,16 @@ def prediction_check(
     }
     if other_unit is not None:
         nulls["other_unit"] = correlate(checked_arrays(other_unit, a, documents)[0], a, where.of_token, weights)
-    return _check_input(claim, nulls, reasons_undecided(a, where.of_token, where.n_documents, fire_above))
+    reasons = reasons_undecided(a, where.of_token, where.n_documents, fire_above)
+    if unscored > MAX_UNSCORED * (unscored + p.size):
+        reasons += (f"too much unscored: {unscored} of {unscored + p.size} tokens",)
+    return _check_input(claim, nulls, reasons)
+
+
+def unscored_check(reason: str) -> CheckInput:
+    """A check of which nothing could be measured: it has no score, and leaves its claim undecided with this reason."""
+    nothing, nan = np.full(1, np.nan), float("nan")
+    return CheckInput(nan, {"constant": nan}, nothing, {"constant": nothing}, (f"unscored: {reason}",))
 
 
 def shuffled(predicted: Float[np.ndarray, " n"], seed: int = 0) -> Float[np.ndarray, " n"]:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.stats.bootstrap import interval
-from assay.stats.multiple import benjamini_hochberg
+from assay.stats.multiple import benjamini_hochberg, binomial_tail
 
 MARGIN = 0.02
 LEVEL = 0.05
@@ -97,7 +97,13 @@ class Judgement(Generic[Id]):
     summary: ControlSummary
 
 
-class _Difference(NamedTuple):
+class Difference(NamedTuple):
+    """d of one claim, ready to be judged: all that the rule takes from the resamples.
+
+    ``null`` names the strongest null. The p-values are one-sided and not adjusted; NaN where ``reasons`` say why d
+    can't be tested.
+    """
+
     d: float
     lo: float
     hi: float
@@ -126,43 +132,85 @@ def judge_check(
         delta: the margin, in units of the score.
         level: error rate of the adjusted p-values; intervals have 1 - ``level``.
     """
-    differences = {id_: _difference(claim, delta, level) for id_, claim in claims.items()}
-    tested = [id_ for id_, difference in differences.items() if not difference.reasons]
-    support = benjamini_hochberg(np.array([differences[id_].p_support for id_ in tested], dtype=np.float64))
-    refute = benjamini_hochberg(np.array([differences[id_].p_refute for id_ in tested], dtype=np.float64))
+    return judge_differences(
+        {id_: _difference(claim, delta, level) for id_, claim in claims.items()},
+        {id_: _difference(control, delta, level) for id_, control in controls.items()},
+        delta,
+        level,
+    )
+
+
+def judge_differences(
+    claims: Mapping[Id, Difference],
+    controls: Mapping[Id, Difference],
+    delta: float = MARGIN,
+    level: float = LEVEL,
+) -> Judgement[Id]:
+    """:func:`judge_check` where each claim's d was settled before, with the same ``delta`` and ``level``.
+
+    The resamples of one claim need not be at hand together with another's: they are far larger than what is made of
+    them.
+    """
+    tested = [id_ for id_, difference in claims.items() if not difference.reasons]
+    support = benjamini_hochberg(np.array([claims[id_].p_support for id_ in tested], dtype=np.float64))
+    refute = benjamini_hochberg(np.array([claims[id_].p_refute for id_ in tested], dtype=np.float64))
     adjusted = {id_: (float(s), float(r)) for id_, s, r in zip(tested, support, refute, strict=True)}
 
-    against = {id_: _difference(control, delta, level) for id_, control in controls.items()}
-    summary = _summarise(against, delta, level)
+    summary = _summarise(controls, delta, level)
     return Judgement(
         claims={
             id_: _void(difference, summary)
             if summary.void
             else _decide(difference, adjusted.get(id_), delta, level, len(tested))
-            for id_, difference in differences.items()
+            for id_, difference in claims.items()
         },
-        controls={id_: _decide_control(difference, delta) for id_, difference in against.items()},
+        controls={id_: _decide_control(difference, delta) for id_, difference in controls.items()},
         summary=summary,
     )
 
 
-def _difference(check: CheckInput, delta: float, level: float) -> _Difference:
+def _difference(check: CheckInput, delta: float, level: float) -> Difference:
     null = max(check.nulls, key=lambda name: check.nulls[name])
     d = check.score - check.nulls[null] if not any(map(math.isnan, check.nulls.values())) else math.nan
     replicates = check.replicates_score - np.max(np.stack(list(check.replicates_nulls.values())), axis=0)
     _, lo, hi = interval(d, replicates, 1 - level)
-    reasons = check.reasons
+    spread = replicates[~np.isnan(replicates)]
+    # Equal replicates have no spread; their computed one may be a rounding error.
+    se = float(np.std(spread, ddof=1)) if spread.size and np.ptp(spread) > 0 else 0.0
+    unscored = replicates.size - spread.size
+    return settle(d, lo, hi, se, null, check.reasons, unscored=unscored, replicates=replicates.size, delta=delta)
+
+
+def settle(
+    d: float,
+    lo: float,
+    hi: float,
+    se: float,
+    null: str,
+    reasons: tuple[str, ...],
+    *,
+    unscored: int,
+    replicates: int,
+    delta: float = MARGIN,
+) -> Difference:
+    """From d, its interval and its standard error to what can be judged.
+
+    Args:
+        d: score minus the strongest null; NaN where either is not defined.
+        lo, hi: the bounds; NaN where too many of the resamples have no score.
+        se: standard deviation of d over the resamples; 0 where they are all equal.
+        null: the name of the strongest null.
+        reasons: why the data can't carry this check.
+        unscored: how many of the ``replicates`` have no score.
+        delta: the margin.
+    """
     if math.isnan(d):
         reasons += ("unscored: the score or a null is not defined",)
     elif math.isnan(lo) and not reasons:
-        unscored = int(np.isnan(replicates).sum())
-        reasons += (f"too much unscored: no score in {unscored} of {replicates.size} resamples",)
+        reasons += (f"too much unscored: no score in {unscored} of {replicates} resamples",)
     if reasons:
-        return _Difference(d, lo, hi, math.nan, math.nan, null, reasons)
-    spread = replicates[~np.isnan(replicates)]
-    # Equal replicates have no spread; their computed one may be a rounding error.
-    se = float(np.std(spread, ddof=1)) if np.ptp(spread) > 0 else 0.0
-    return _Difference(d, lo, hi, normal_tail(d - delta, se), normal_tail(delta - d, se), null, ())
+        return Difference(d, lo, hi, math.nan, math.nan, null, reasons)
+    return Difference(d, lo, hi, normal_tail(d - delta, se), normal_tail(delta - d, se), null, ())
 
 
 def normal_tail(excess: float, se: float) -> float:
@@ -178,7 +226,7 @@ def normal_tail(excess: float, se: float) -> float:
 
 
 def _decide(
-    difference: _Difference, adjusted: tuple[float, float] | None, delta: float, level: float, family: int
+    difference: Difference, adjusted: tuple[float, float] | None, delta: float, level: float, family: int
 ) -> CheckVerdict:
     if adjusted is None:
         return _verdict(difference, Verdict.UNDECIDED, "; ".join(difference.reasons))
@@ -196,7 +244,7 @@ def _decide(
     return _verdict(difference, verdict, reason, p_support, p_refute)
 
 
-def _decide_control(difference: _Difference, delta: float) -> CheckVerdict:
+def _decide_control(difference: Difference, delta: float) -> CheckVerdict:
     if difference.reasons:
         return _verdict(difference, Verdict.UNDECIDED, "; ".join(difference.reasons))
     if difference.lo > delta:
@@ -208,21 +256,20 @@ def _decide_control(difference: _Difference, delta: float) -> CheckVerdict:
     return _verdict(difference, verdict, reason, difference.p_support, difference.p_refute)
 
 
-def _void(difference: _Difference, summary: ControlSummary) -> CheckVerdict:
+def _void(difference: Difference, summary: ControlSummary) -> CheckVerdict:
     reason = f"{summary.passed} of {summary.n} negative controls passed; the check can't be trusted in this run"
     return _verdict(difference, Verdict.VOID, reason)
 
 
 def _verdict(
-    difference: _Difference, verdict: Verdict, reason: str, support: float | None = None, refute: float | None = None
+    difference: Difference, verdict: Verdict, reason: str, support: float | None = None, refute: float | None = None
 ) -> CheckVerdict:
     d, lo, hi, _, _, null, _ = difference
     return CheckVerdict(verdict, d, lo, hi, support, refute, null, reason)
 
 
-def _summarise(controls: Mapping[Id, _Difference], delta: float, level: float) -> ControlSummary:
+def _summarise(controls: Mapping[Id, Difference], delta: float, level: float) -> ControlSummary:
     carried = [difference for difference in controls.values() if not difference.reasons]
     n, passed = len(carried), sum(difference.lo > delta for difference in carried)
-    chance = sum(math.comb(n, k) * level**k * (1 - level) ** (n - k) for k in range(passed, n + 1))
-    allowed_p = min(chance, 1.0)
+    allowed_p = binomial_tail(passed, n, level)
     return ControlSummary(n, passed, allowed_p, void=allowed_p < level)

@@ -18,14 +18,26 @@ from assay.stats.firing import auprc, average_precision, best_threshold, bin_bor
 from assay.stats.literature import top_and_random_r
 from assay.stats.multiple import benjamini_hochberg
 from assay.stats.score import Scores, checked_arrays, score
+from assay.stats.strata import (
+    Difference,
+    TokenShares,
+    TokenSums,
+    paired_difference,
+    token_shares,
+    token_sums,
+    trained_minus_twin,
+)
 from assay.stats.undecided import reasons_undecided, too_few_documents
 
 __all__ = [
     "Calibration",
+    "Difference",
     "DocumentIndex",
     "Estimate",
     "Interval",
     "Scores",
+    "TokenShares",
+    "TokenSums",
     "auprc",
     "average_precision",
     "benjamini_hochberg",
@@ -44,12 +56,16 @@ __all__ = [
     "interval",
     "jensen_shannon",
     "moment_sums",
+    "paired_difference",
     "pearson",
     "ratio_score",
     "reasons_undecided",
     "remove_token_means",
     "score",
     "token_means",
+    "token_shares",
+    "token_sums",
     "too_few_documents",
     "top_and_random_r",
+    "trained_minus_twin",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -23,3 +25,16 @@ def benjamini_hochberg(p: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     adjusted = np.empty(p.size)
     adjusted[order] = np.minimum.accumulate(np.minimum(scaled, 1.0))
     return adjusted
+
+
+def binomial_tail(least: int, n: int, rate: float) -> float:
+    """P(X >= least) for a binomial X of n draws; ``rate`` between 0 and 1.
+
+    In logarithms: n may be as many as a model has units, and the coefficients then fit no float.
+    """
+    if least <= 0:
+        return 1.0
+    factorials = np.concatenate([[0.0], np.log(np.arange(1, n + 1)).cumsum()])
+    k = np.arange(least, n + 1)
+    terms = factorials[n] - factorials[k] - factorials[n - k] + k * math.log(rate) + (n - k) * math.log1p(-rate)
+    return min(float(np.exp(terms).sum()), 1.0)

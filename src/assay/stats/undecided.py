@@ -27,13 +27,22 @@ def reasons_undecided(
     tokens above ``fire_above`` or fewer than 10 documents with one.
     """
     if np.ptp(activations) == 0:
-        return ("the activation is constant",)
-    reasons = list(too_few_documents(count))
+        return reasons_from_counts(True, count, 0, 0, 0)
     half = documents_with_half_the_variance(activations, index, count)
-    if half <= CONCENTRATED:
-        reasons.append(f"{half} of {count} documents hold half the variance; more than {CONCENTRATED} must")
     fires = activations > fire_above
-    firings, where = int(fires.sum()), int(np.unique(index[fires]).size)
+    return reasons_from_counts(False, count, half, int(fires.sum()), int(np.unique(index[fires]).size))
+
+
+def reasons_from_counts(constant: bool, documents: int, half: int, firings: int, where: int) -> tuple[str, ...]:
+    """The reasons of :func:`reasons_undecided`, where what they look at has been counted.
+
+    ``half`` of the ``documents`` hold half the variance; there are ``firings`` in ``where`` of them.
+    """
+    if constant:
+        return ("the activation is constant",)
+    reasons = list(too_few_documents(documents))
+    if half <= CONCENTRATED:
+        reasons.append(f"{half} of {documents} documents hold half the variance; more than {CONCENTRATED} must")
     if firings < MIN_FIRINGS or where < MIN_FIRING_DOCUMENTS:
         needed = f"{MIN_FIRINGS} in {MIN_FIRING_DOCUMENTS} are needed"
         reasons.append(f"too few firings: {firings} in {where} documents; {needed}")

@@ -6,6 +6,7 @@ import torch
 
 from assay.core.ids import SiteId, UnitId
 from assay.errors import ActivationError, StorageError, UnknownName, UsageError
+from assay.model.units import Units
 from assay.record import Recordable, SiteSketches, SketchSizes, record, stream
 from assay.text import TokenTable
 
@@ -22,6 +23,7 @@ class Fake:
 
     def __init__(self, broken=None):
         self.broken, self.passes = broken, 0
+        self.units = Units(self.width, 1, lambda site: torch.eye(WIDTH), {}, {})
 
     def width(self, site):
         if site not in (LOW, HIGH):

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from assay.record.layout import NOTHING, Layout, window_keys
 from assay.record.sketch import Activations, Context, State, check_alike
+from assay.record.tails import DOCUMENT, NOBODY, PAD, START, Ranked, Slots, Tail, joined
 
-PAD = -1
-NOBODY = -1  # the document of a slot that is still free
-
-
-class Tail(NamedTuple):
-    """k excerpts a unit from k different documents, the most extreme first; free slots last.
-
-    ``peaks``: (u, k) the extreme activation, infinite in a free slot. ``documents``: (u, k), -1 in a free slot.
-    ``starts``: (u, k) place of the window's first token in its document. ``positions``: (u, k) the peak's position
-    in the window. ``ids``: (u, k, length) the window's tokens, -1 in the padding. ``activations``: (u, k, length)
-    this unit's activations on them, 0 in the padding.
-    """
-
-    peaks: Float32[NDArray[np.float32], "u k"]
-    documents: Int64[NDArray[np.int64], "u k"]
-    starts: Int64[NDArray[np.int64], "u k"]
-    positions: Int64[NDArray[np.int64], "u k"]
-    ids: Int32[NDArray[np.int32], "u k length"]
-    activations: Float32[NDArray[np.float32], "u k length"]
-
-    def at(self, units: NDArray[np.int64]) -> Tail:
-        """A copy, of these units only."""
-        return Tail(*[array[units] for array in self.arrays()])
-
-    def arrays(self) -> tuple[Any, ...]:
-        return self
+_SIDES = ("top", "bottom")
+_SPARE = 4096  # windows that may be remembered in vain before they are looked through
 
 
 class Exemplars:
@@ -45,65 +23,111 @@ class Exemplars:
     A document is represented by its peak and the window of at most ``length`` tokens around it. Ties go to the
     smaller document index, then to the earlier token, so that the answer does not depend on how the corpus was
     divided, as long as windows stay whole.
+
+    While a pass runs, the tokens of a window are held once for all units.
     """
 
     def __init__(self, units: int, length: int, k: int = 20) -> None:
         if k < 1:
             raise ValueError(f"k must be 1 or more. Got {k} instead.")
         self.k, self.length = k, length
-        self.top = _free(units, k, length, -np.inf)
-        self.bottom = _free(units, k, length, np.inf)
+        self.slots = {"top": Slots.free(units, k, length, -np.inf), "bottom": Slots.free(units, k, length, np.inf)}
+        self._windows: dict[int, NDArray[np.int32]] = {}
+        self._patience = _SPARE
+
+    @property
+    def top(self) -> Tail:
+        """The highest, as a copy; made anew each time it is asked for."""
+        return self._tail("top")
+
+    @property
+    def bottom(self) -> Tail:
+        """The lowest, as a copy; made anew each time it is asked for."""
+        return self._tail("bottom")
+
+    def _tail(self, side: str) -> Tail:
+        ranked = self.slots[side].ranked()
+        keys, table = self._table()
+        wanted = window_keys(np.maximum(ranked.documents, 0), ranked.starts)
+        ids = np.full((*wanted.shape, self.length), PAD, np.int32)
+        taken = ranked.documents != NOBODY
+        ids[taken] = table[np.searchsorted(keys, wanted[taken])]
+        return Tail(ranked.peaks, ranked.documents, ranked.starts, ranked.positions, ids, ranked.activations)
 
     def update(self, activations: Activations, context: Context) -> None:
         if not context.counted.any():
             return
         found = _Documents(activations, context)
-        _absorb(self.top, found, 1)
-        _absorb(self.bottom, found, -1)
+        entered = np.zeros(len(context.layout.grid), np.bool_)
+        for side, sign in zip(_SIDES, (1, -1), strict=True):
+            _absorb(self.slots[side], found, sign, self.length, entered)
+        self.remember(context, entered)
+
+    def remember(self, context: Context, entered: Bool[NDArray[np.bool_], " w"]) -> None:
+        """Keep the tokens of the windows of a block from which something has entered."""
+        layout = context.layout
+        for number in np.flatnonzero(entered):
+            places = layout.grid[number]
+            ids = np.full(self.length, PAD, np.int32)
+            ids[: len(places)] = np.where(places == NOTHING, np.int32(PAD), context.ids[layout.order[places]])
+            self._windows.setdefault(int(layout.keys[number]), ids)
+        if len(self._windows) > self._patience:
+            self._forget()
+            self._patience = 2 * len(self._windows) + _SPARE
+
+    def _forget(self) -> None:
+        """Let go of windows from which everything has been pushed out."""
+        used: set[int] = set()
+        for slots in self.slots.values():
+            documents, starts = slots.ranks[:, DOCUMENT].astype(np.int64), slots.ranks[:, START].astype(np.int64)
+            keys = window_keys(documents, starts)[documents != NOBODY]
+            used.update(np.unique(keys).tolist())
+        self._windows = {key: self._windows[key] for key in sorted(used)}
+
+    def _table(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The keys of the windows that are in use, ascending, and their tokens: (w,) and (w, length)."""
+        self._forget()
+        ids = np.array(list(self._windows.values()), np.int32).reshape(-1, self.length)
+        return np.array(list(self._windows), np.int64), ids
 
     def merge(self, other: Exemplars) -> Exemplars:
         """The exemplars of both, exactly."""
-        check_alike("units, k and length", self.top.ids.shape, other.top.ids.shape)
-        merged = Exemplars(len(self.top.peaks), self.length, self.k)
-        merged.top = _joined(self.top, other.top, 1)
-        merged.bottom = _joined(self.bottom, other.bottom, -1)
+        shapes = self.slots["top"].activations.shape, other.slots["top"].activations.shape
+        check_alike("units, k and length", *shapes)
+        merged = Exemplars(shapes[0][0], self.length, self.k)
+        for side, sign in zip(_SIDES, (1, -1), strict=True):
+            merged.slots[side] = Slots.of(joined(self.slots[side].ranked(), other.slots[side].ranked(), sign))
+        merged._windows = self._windows | other._windows
+        merged._forget()
         return merged
 
     def state(self) -> State:
-        tails = (("top", self.top), ("bottom", self.bottom))
-        return {f"{side}_{name}": values.copy() for side, tail in tails for name, values in tail._asdict().items()}
+        state: State = {}
+        for side in _SIDES:
+            state |= {f"{side}_{name}": values for name, values in self.slots[side].ranked()._asdict().items()}
+        state["window_keys"], state["window_ids"] = self._table()
+        return state
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Exemplars:
-        units, k, length = state["top_ids"].shape
+        units, k, length = state["top_activations"].shape
         made = cls(units, length, k)
-        made.top = Tail(*(state[f"top_{name}"].copy() for name in Tail._fields))
-        made.bottom = Tail(*(state[f"bottom_{name}"].copy() for name in Tail._fields))
+        for side in _SIDES:
+            made.slots[side] = Slots.of(Ranked(*(state[f"{side}_{name}"] for name in Ranked._fields)))
+        made._windows = dict(zip(state["window_keys"].tolist(), state["window_ids"].copy(), strict=True))
         return made
 
 
-def _free(units: int, k: int, length: int, peak: float) -> Tail:
-    return Tail(
-        peaks=np.full((units, k), peak, np.float32),
-        documents=np.full((units, k), NOBODY, np.int64),
-        starts=np.zeros((units, k), np.int64),
-        positions=np.zeros((units, k), np.int64),
-        ids=np.full((units, k, length), PAD, np.int32),
-        activations=np.zeros((units, k, length), np.float32),
-    )
-
-
-def _absorb(tail: Tail, found: _Documents, sign: int) -> None:
-    """Write the documents of a block into ``tail``. Most blocks change few units: only those are joined."""
-    peaks, rows = found.peaks(sign)
-    units = np.flatnonzero(peaks.max(0) >= sign * tail.peaks[:, -1])
+def _absorb(slots: Slots, found: _Documents, sign: int, length: int, entered: NDArray[np.bool_]) -> None:
+    """Write the documents of a block into ``slots``. Most blocks change few units: only those are joined."""
+    peaks, places = found.peaks(sign)
+    units = np.flatnonzero(peaks.max(0) >= sign * slots.peaks[:, -1])
     if not len(units):
         return
-    k, length = tail.ids.shape[1:]
-    part = found.best(peaks[:, units], rows[:, units], units, k, length, sign)
-    joined = _joined(tail.at(units), part, sign)
-    for values, new in zip(tail, joined, strict=True):
-        values[units] = new
+    k = slots.ranks.shape[2]
+    part, windows = found.best(peaks[:, units], places[:, units], units, k, length, sign)
+    slots.put(units, joined(slots.ranked(units), part, sign))
+    entered[windows] = True
 
 
 class _Documents:
@@ -111,67 +135,41 @@ class _Documents:
 
     def __init__(self, activations: Activations, context: Context) -> None:
         self.activations, self.context = activations, context
-        counted = np.flatnonzero(context.counted)
-        places = context.places[counted]
-        self.order = counted[np.lexsort((places, context.documents[counted]))]
-        documents = context.documents[self.order]
-        self.first = np.flatnonzero(np.diff(documents, prepend=documents[0] - 1))
-        self.sizes = np.diff(self.first, append=len(documents))
+        self.layout: Layout = context.layout
+        self.first = self.layout.segments[:-1]
+        self.sizes = np.diff(self.layout.segments)
 
     def peaks(self, sign: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """For each document and unit the highest of ``sign`` times the activation, and its first row: (d, u)."""
-        values = sign * self.activations[self.order]
+        """For each document and unit the highest of ``sign`` times the activation, and its first place: (d, u)."""
+        values = sign * self.activations[self.layout.order[self.layout.counted]]
         peaks = np.maximum.reduceat(values, self.first, axis=0)
         at_peak = values == np.repeat(peaks, self.sizes, axis=0)
         ranks = np.where(at_peak, np.arange(len(values))[:, None], len(values))
-        return peaks, self.order[np.minimum.reduceat(ranks, self.first, axis=0)]
+        return peaks, self.layout.counted[np.minimum.reduceat(ranks, self.first, axis=0)]
 
     def best(
         self,
         peaks: NDArray[np.float32],
-        rows: NDArray[np.int64],
+        places: NDArray[np.int64],
         units: NDArray[np.int64],
         k: int,
         length: int,
         sign: int,
-    ) -> Tail:
-        """The tail of the block alone for some units, with fewer slots if it has fewer than ``k`` documents."""
+    ) -> tuple[Ranked, NDArray[np.int64]]:
+        """The best of the block alone for some units, fewer than ``k`` if it has fewer documents, and the windows."""
         # stable: of equal peaks the smaller document first, since documents ascend
         chosen = np.argsort(-peaks, axis=0, kind="stable")[:k]
-        at = np.take_along_axis(rows, chosen, axis=0).T
-        context = self.context
-        _, window = np.unique(context.windows, return_inverse=True)
-        row_of = np.full((window.max() + 1, length), PAD)
-        row_of[window, context.positions] = np.arange(len(window))
-        around = row_of[window[at]]
-        padding = around == PAD
-        return Tail(
+        at = np.take_along_axis(places, chosen, axis=0).T
+        context, layout = self.context, self.layout
+        windows, rows = layout.window[at], layout.order[at]
+        around = np.full((*windows.shape, length), NOTHING)
+        around[..., : layout.grid.shape[1]] = layout.grid[windows]
+        shown = self.activations[layout.order[around], units[:, None, None]]
+        ranked = Ranked(
             peaks=(sign * np.take_along_axis(peaks, chosen, axis=0)).T,
-            documents=context.documents[at],
-            starts=context.starts[at],
-            positions=context.positions[at],
-            ids=np.where(padding, np.int32(PAD), context.ids[around]),
-            activations=np.where(padding, np.float32(0), self.activations[around, units[:, None, None]]),
+            documents=context.documents[rows],
+            starts=context.starts[rows],
+            positions=context.positions[rows],
+            activations=np.where(around == NOTHING, np.float32(0), shown),
         )
-
-
-def _joined(a: Tail, b: Tail, sign: int) -> Tail:
-    """The most extreme of both, as many as ``a`` has slots, one a document."""
-    both: list[NDArray[Any]] = [np.concatenate(pair, axis=1) for pair in zip(a.arrays(), b.arrays(), strict=True)]
-    peaks, documents, starts, positions = both[:4]
-    order = np.lexsort((starts + positions, documents, -sign * peaks), axis=1)
-    beaten = _repeats(np.take_along_axis(documents, order, axis=1))
-    kept = np.take_along_axis(order, np.argsort(beaten, axis=1, kind="stable"), axis=1)[:, : a.peaks.shape[1]]
-    units = np.arange(len(kept))[:, None]
-    return Tail(*[array[units, kept] for array in both])
-
-
-def _repeats(documents: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(u, m) true where a row's document has occurred to the left. There are never fewer than k others."""
-    by_document = np.argsort(documents, axis=1, kind="stable")
-    ordered = np.take_along_axis(documents, by_document, axis=1)
-    repeated = np.zeros(documents.shape, np.bool_)
-    repeated[:, 1:] = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NOBODY)
-    marks = np.zeros_like(repeated)
-    np.put_along_axis(marks, by_document, repeated, axis=1)
-    return marks
+        return ranked, windows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int64, UInt64
@@ -15,6 +16,11 @@ _MASK = 2**64 - 1
 def document_key(document_id: str) -> int:
     """64 bits of the SHA-256 of a document's name."""
     return int.from_bytes(hashlib.sha256(document_id.encode()).digest()[:8], "little")
+
+
+def document_keys(document_ids: Sequence[str]) -> UInt64[NDArray[np.uint64], " d"]:
+    """The keys of several documents."""
+    return np.array([document_key(name) for name in document_ids], np.uint64)
 
 
 def token_hashes(

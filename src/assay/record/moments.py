@@ -62,19 +62,28 @@ class Moments:
         rows = activations[context.counted]
         if not len(rows):
             return
-        part = Moments(rows.shape[1])
-        part.count = len(rows)
+        sums = np.empty((6, rows.shape[1]))
+        mean, m2, m3, m4, minimum, maximum = sums
         for start in range(0, rows.shape[1], _COLUMNS):
             columns = slice(start, start + _COLUMNS)
             values = rows[:, columns].astype(np.float64)
-            part.minimum[columns] = values.min(0)
-            part.maximum[columns] = values.max(0)
-            part.mean[columns] = values.mean(0)
-            values -= part.mean[columns]
+            minimum[columns] = values.min(0)
+            maximum[columns] = values.max(0)
+            mean[columns] = values.mean(0)
+            values -= mean[columns]
             squares = values * values
-            part.m2[columns] = squares.sum(0)
-            part.m3[columns] = (squares * values).sum(0)
-            part.m4[columns] = (squares * squares).sum(0)
+            m2[columns] = squares.sum(0)
+            m3[columns] = (squares * values).sum(0)
+            m4[columns] = (squares * squares).sum(0)
+        self.absorb(len(rows), sums)
+
+    def absorb(self, count: int, sums: Float64[NDArray[np.float64], "6 u"]) -> None:
+        """Merge in ``count`` tokens of which the mean, m2, m3, m4, minimum and maximum are known."""
+        if not count:
+            return
+        part = Moments(len(self.mean))
+        part.count = count
+        part.mean, part.m2, part.m3, part.m4, part.minimum, part.maximum = sums
         self.__dict__.update(self.merge(part).__dict__)
 
     def merge(self, other: Moments) -> Moments:
@@ -89,13 +98,13 @@ class Moments:
         a, b, n = self, other, merged.count
         share_a, share_b = a.count / n, b.count / n
         gap = b.mean - a.mean
-        both = share_a * share_b * n
+        square, both = gap * gap, share_a * share_b * n
         merged.mean = share_a * a.mean + share_b * b.mean
-        merged.m2 = a.m2 + b.m2 + gap**2 * both
-        merged.m3 = a.m3 + b.m3 + gap**3 * both * (share_a - share_b)
+        merged.m2 = a.m2 + b.m2 + square * both
+        merged.m3 = a.m3 + b.m3 + square * gap * (both * (share_a - share_b))
         merged.m3 += 3 * gap * (share_a * b.m2 - share_b * a.m2)
-        merged.m4 = a.m4 + b.m4 + gap**4 * both * (share_a**2 - share_a * share_b + share_b**2)
-        merged.m4 += 6 * gap**2 * (share_a**2 * b.m2 + share_b**2 * a.m2)
+        merged.m4 = a.m4 + b.m4 + square * square * (both * (share_a**2 - share_a * share_b + share_b**2))
+        merged.m4 += 6 * square * (share_a**2 * b.m2 + share_b**2 * a.m2)
         merged.m4 += 4 * gap * (share_a * b.m3 - share_b * a.m3)
         return merged
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt64
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from assay.core.ids import SiteId, UnitId
 from assay.errors import UsageError
 from assay.record.columns import create_columns, open_columns
 from assay.record.exemplars import Exemplars
 from assay.record.firing import FiringRate
-from assay.record.hashing import document_key
+from assay.record.hashing import document_keys
 from assay.record.moments import Moments
 from assay.record.predicates import PredicateSums
 from assay.record.recording import Recording, SiteSketches
 from assay.record.rows import RowSample
-from assay.record.sketch import Context
+from assay.record.sketch import Context, widened
 from assay.record.stream import Recordable, check_indices, stream
 from assay.text import TokenTable
 
@@ -51,7 +53,7 @@ def record(
     document_ids: Sequence[str],
     first_position: Literal["apart", "included"] = "apart",
     columns: Path | None = None,
-    predicates: Bool[NDArray[np.bool_], "n_tokens p"] | None = None,
+    predicates: Bool[NDArray[np.bool_], "n_tokens p"] | csr_matrix | None = None,
     thresholds: Mapping[UnitId, float] | None = None,
     sizes: SketchSizes = STANDARD,
     progress: Progress = _quiet,
@@ -71,7 +73,7 @@ def record(
 
     Raises:
         UnknownName: the subject has no such site.
-        UsageError: no unit, a unit twice or outside its site, or no token.
+        UsageError: no unit, a unit twice or one that does not exist, or no token.
         ActivationError: NaN or infinite activations, with site and document. ``columns`` is removed again.
         StorageError: no room or permission for ``columns``.
     """
@@ -79,17 +81,17 @@ def record(
         raise UsageError(f"a recording needs units, each once. Got {len(units)}, {len(set(units))} of them different")
     if not table.n_tokens:
         raise UsageError("there is no token to record; give a corpus with text")
-    by_site: dict[SiteId, list[int]] = {}
+    by_site: dict[SiteId, list[int | str]] = {}
     for unit in units:
         by_site.setdefault(unit.site, []).append(unit.index)
     for site, indices in by_site.items():
         check_indices(subject, site, indices)
     n_predicates = None if predicates is None else predicates.shape[1]
     sketches = {
-        site: _sketches(site, indices, table.length, thresholds or {}, n_predicates, sizes)
+        site: empty_sketches(site, indices, table.length, sizes, thresholds or {}, n_predicates)
         for site, indices in by_site.items()
     }
-    keys = np.array([document_key(name) for name in document_ids], np.uint64)
+    keys = document_keys(document_ids)
     special_ids = sorted(subject.special_ids)
     done, seconds = 0, 0.0
     with ExitStack() as undo:
@@ -99,17 +101,14 @@ def record(
             undo.callback(columns.unlink)
         places = {site: np.flatnonzero([unit.site == site for unit in units]) for site in by_site}
         for block in stream(
-            subject, table, list(by_site), columns=by_site, batch_tokens=batch_tokens, document_ids=document_ids
-        ):
-            context = _context(table, block.flat, keys, predicates)
-            first = context.positions == 0
-            special = np.isin(context.ids, special_ids)
-            apart = special | first if first_position == "apart" else special
-            context = context.counting(~apart)
+            subject, table, list(by_site), columns=by_site, batch_tokens=batch_tokens, document_ids=document_ids,
+            halves=True,
+        ):  # fmt: skip
+            rows = counted_rows(table, block.flat, keys, special_ids, first_position, predicates)
             for site, values in block.activations.items():
-                sketches[site].update(values, context, first, special & ~first)
+                sketches[site].update(values, *rows)
                 if sink is not None:
-                    sink[block.flat[:, None], places[site]] = values
+                    sink[block.flat[:, None], places[site]] = widened(values)
             done += len(block.flat)
             seconds += block.seconds
             progress(done, table.n_tokens)
@@ -121,14 +120,15 @@ def record(
     return Recording(tuple(units), sketches, table.n_tokens, seconds, kept)
 
 
-def _sketches(
+def empty_sketches(
     site: SiteId,
-    indices: Sequence[int],
+    indices: Sequence[int | str],
     length: int,
-    thresholds: Mapping[UnitId, float],
-    n_predicates: int | None,
-    sizes: SketchSizes,
+    sizes: SketchSizes = STANDARD,
+    thresholds: Mapping[UnitId, float] = MappingProxyType({}),
+    n_predicates: int | None = None,
 ) -> SiteSketches:
+    """The sketches of some units of a site before the first token; ``length`` is that of the table's windows."""
     count = len(indices)
     levels = [thresholds.get(UnitId(site, index), 0.0) for index in indices]
     return SiteSketches(
@@ -140,26 +140,39 @@ def _sketches(
         firing=FiringRate(np.array(levels, np.float32)),
         exemplars=Exemplars(count, length, sizes.exemplars),
         rows=RowSample(count, sizes.sample, sizes.seed),
-        predicates=None if n_predicates is None else PredicateSums(n_predicates, count),
+        predicates=None if n_predicates is None else PredicateSums(n_predicates, count, np.float32),
     )
 
 
-def _context(
+class CountedRows(NamedTuple):
+    """What :meth:`SiteSketches.update` is told about a block: which rows count, and the two sets kept apart."""
+
+    context: Context
+    first: Bool[NDArray[np.bool_], " n"]
+    special: Bool[NDArray[np.bool_], " n"]
+
+
+def counted_rows(
     table: TokenTable,
     flat: NDArray[np.int64],
     keys: UInt64[NDArray[np.uint64], " d"],
-    predicates: Bool[NDArray[np.bool_], "n_tokens p"] | None,
-) -> Context:
-    """What the sketches are told about the tokens at ``flat``; all of them count."""
+    special_ids: Sequence[int],
+    first_position: Literal["apart", "included"] = "apart",
+    predicates: Bool[NDArray[np.bool_], "n_tokens p"] | csr_matrix | None = None,
+) -> CountedRows:
+    """The tokens at ``flat`` as sketches are told of them; ``keys`` are those of the documents' names."""
     windows = table.flat_windows[flat]
     documents = table.documents[windows]
-    return Context(
-        ids=table.flat_ids[flat],
+    ids, positions = table.flat_ids[flat], table.flat_positions[flat]
+    first, special = positions == 0, np.isin(ids, special_ids)
+    context = Context(
+        ids=ids,
         documents=documents,
         windows=windows,
         starts=table.starts[windows],
-        positions=table.flat_positions[flat],
+        positions=positions,
         keys=keys[documents],
-        counted=np.ones(len(flat), np.bool_),
-        predicates=None if predicates is None else np.asarray(predicates[flat]),
+        counted=~(special | first) if first_position == "apart" else ~special,
+        predicates=None if predicates is None else predicates[flat],
     )
+    return CountedRows(context, first, special & ~first)

@@ -11,12 +11,14 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
 from assay.core.ids import SiteId, UnitId
+from assay.core.jit import why_no_numba
 from assay.record.exemplars import Exemplars
 from assay.record.firing import FiringRate
+from assay.record.fused import take_in
 from assay.record.moments import Moments
 from assay.record.predicates import PredicateSums
 from assay.record.rows import RowSample
-from assay.record.sketch import Activations, Context, Sketch, State, check_alike
+from assay.record.sketch import Activations, Context, Halves, Sketch, State, check_alike, widened
 
 _KINDS: dict[str, type[Sketch]] = {
     "moments": Moments,
@@ -33,12 +35,14 @@ _KINDS: dict[str, type[Sketch]] = {
 class SiteSketches:
     """The sketches of some units of one site; ``units`` are their indices there, in the order of all arrays.
 
+    Only units that have a number can be stored: ``state`` raises ValueError for directions.
+
     ``first`` are the moments at the first position of a window and ``special`` those at other special tokens,
     which none of the other sketches contains if they are kept apart.
     """
 
     site: SiteId
-    units: tuple[int, ...]
+    units: tuple[int | str, ...]
     moments: Moments
     first: Moments
     special: Moments
@@ -49,14 +53,31 @@ class SiteSketches:
 
     def update(
         self,
+        activations: Activations | Halves,
+        context: Context,
+        first: Bool[NDArray[np.bool_], " n"],
+        special: Bool[NDArray[np.bool_], " n"],
+    ) -> None:
+        """Take in a block: the counted rows in every sketch, and two sets of rows in those kept apart.
+
+        Compiled code does it where there is numba (:func:`assay.core.jit.why_no_numba`), else the sketches themselves.
+        """
+        self.rows.update(activations, context)
+        if why_no_numba() is None:
+            take_in(self, activations, context, first, special)
+        else:
+            self.update_each(widened(activations), context, first, special)
+
+    def update_each(
+        self,
         activations: Activations,
         context: Context,
         first: Bool[NDArray[np.bool_], " n"],
         special: Bool[NDArray[np.bool_], " n"],
     ) -> None:
-        """Take in a block: the counted rows in every sketch, and two sets of rows in those kept apart."""
+        """What :meth:`update` does, but for the row sample, by the sketches' own numpy code."""
         for name, sketch in self._named().items():
-            if name not in ("first", "special"):
+            if name not in ("first", "special", "rows"):
                 sketch.update(activations, context)
         self.first.update(activations, context.counting(first))
         self.special.update(activations, context.counting(special))

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64, UInt64
 from numpy.typing import NDArray
 
 from assay.record.hashing import token_hashes
-from assay.record.sketch import Activations, Context, State, check_alike
+from assay.record.sketch import Activations, Context, Halves, State, check_alike, widened
 
 
 class RowSample:
@@ -29,7 +29,13 @@ class RowSample:
         self.documents: Int64[NDArray[np.int64], " m"] = np.zeros(0, np.int64)
         self.starts: Int64[NDArray[np.int64], " m"] = np.zeros(0, np.int64)
         self.positions: Int64[NDArray[np.int64], " m"] = np.zeros(0, np.int64)
-        self.values: Float32[NDArray[np.float32], "m u"] = np.zeros((0, units), np.float32)
+        self._places: Int64[NDArray[np.int64], " m"] = np.zeros(0, np.int64)
+        self._store: Float32[NDArray[np.float32], "s u"] = np.empty((0, units), np.float32)
+
+    @property
+    def values(self) -> Float32[NDArray[np.float32], "m u"]:
+        """The activations on the tokens held, as a copy; made anew each time it is asked for."""
+        return self._store[self._places]
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -44,33 +50,53 @@ class RowSample:
             raise ValueError("no token has been sampled; a quantile needs at least one")
         return np.asarray(np.quantile(self.values, q, axis=0), np.float64)
 
-    def update(self, activations: Activations, context: Context) -> None:
+    def update(self, activations: Activations | Halves, context: Context) -> None:
         hashes = token_hashes(context.keys, context.places, self.seed)
         wanted = context.counted
         if len(self) == self.size:
             wanted = wanted & (hashes <= self.hashes[-1])
-        part = RowSample(self.values.shape[1], self.size, self.seed)
-        part.hashes, part.documents = hashes[wanted], context.documents[wanted]
-        part.starts, part.positions = context.starts[wanted], context.positions[wanted]
-        part.values = activations[wanted]
-        self.__dict__.update(self.merge(part).__dict__)
+        rows = np.flatnonzero(wanted)
+        if len(rows):
+            place = context.documents[rows], context.starts[rows], context.positions[rows]
+            self._insert(hashes[rows], *place, widened(activations[rows]))
+
+    def _insert(
+        self,
+        hashes: UInt64[NDArray[np.uint64], " r"],
+        documents: Int64[NDArray[np.int64], " r"],
+        starts: Int64[NDArray[np.int64], " r"],
+        positions: Int64[NDArray[np.int64], " r"],
+        values: Float32[NDArray[np.float32], "r u"],
+    ) -> None:
+        """Take in tokens. Rows of activations stay where they are: a newcomer takes the place of one that leaves."""
+        if not len(self._store):
+            self._store = np.empty((self.size, values.shape[1]), np.float32)
+        held = len(self)
+        hashes = np.concatenate([self.hashes, hashes])
+        documents = np.concatenate([self.documents, documents])
+        starts = np.concatenate([self.starts, starts])
+        positions = np.concatenate([self.positions, positions])
+        kept = _ascending(hashes, documents, starts + positions)[: self.size]
+        free = np.ones(self.size, np.bool_)
+        free[self._places[kept[kept < held]]] = False
+        new = np.flatnonzero(kept >= held)
+        places = np.concatenate([self._places, np.zeros(len(hashes) - held, np.int64)])[kept]
+        places[new] = np.flatnonzero(free)[: len(new)]
+        self._store[places[new]] = values[kept[new] - held]
+        self.hashes, self.documents = hashes[kept], documents[kept]
+        self.starts, self.positions = starts[kept], positions[kept]
+        self._places = places
 
     def merge(self, other: RowSample) -> RowSample:
         """The sample of both, exactly."""
         check_alike("size, seed and units", self._kind(), other._kind())
-        merged = RowSample(self.values.shape[1], self.size, self.seed)
-        hashes = np.concatenate([self.hashes, other.hashes])
-        documents = np.concatenate([self.documents, other.documents])
-        starts = np.concatenate([self.starts, other.starts])
-        positions = np.concatenate([self.positions, other.positions])
-        kept = np.lexsort((starts + positions, documents, hashes))[: self.size]
-        merged.hashes, merged.documents = hashes[kept], documents[kept]
-        merged.starts, merged.positions = starts[kept], positions[kept]
-        merged.values = np.concatenate([self.values, other.values])[kept]
+        merged = RowSample(self._store.shape[1], self.size, self.seed)
+        for side in (self, other):
+            merged._insert(side.hashes, side.documents, side.starts, side.positions, side.values)
         return merged
 
     def _kind(self) -> tuple[int, int, int]:
-        return self.size, self.seed, self.values.shape[1]
+        return self.size, self.seed, self._store.shape[1]
 
     def state(self) -> State:
         return {
@@ -86,7 +112,18 @@ class RowSample:
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> RowSample:
         made = cls(state["values"].shape[1], int(state["size"][0]), int(state["seed"][0]))
-        made.hashes, made.documents = state["hashes"], state["documents"]
-        made.starts, made.positions = state["starts"], state["positions"]
-        made.values = state["values"]
+        made._insert(*(state[name] for name in ("hashes", "documents", "starts", "positions", "values")))
         return made
+
+
+def _ascending(
+    hashes: UInt64[NDArray[np.uint64], " n"],
+    documents: Int64[NDArray[np.int64], " n"],
+    places: Int64[NDArray[np.int64], " n"],
+) -> Int64[NDArray[np.int64], " n"]:
+    """The order by hash, then document, then place. Two hashes are hardly ever equal."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        return np.lexsort((places, documents, hashes))
+    return order

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, UInt64
+from jaxtyping import Bool, Float32, Int32, Int64, UInt16, UInt64
 from numpy.typing import NDArray
+from scipy import sparse
+
+from assay.record.layout import Layout, Postings, lay_out, post
 
 State = dict[str, NDArray[Any]]
 Activations = Float32[NDArray[np.float32], "n u"]
+Halves = UInt16[NDArray[np.uint16], "n u"]
+"""Activations in bfloat16, by their bits: numpy has no such type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +33,7 @@ class Context:
     ``windows``: any number that tells the block's windows apart. ``starts``: place of the window's first token in
     its document. ``positions``: position in the window. ``keys``: hash of the document's name
     (:func:`assay.record.hashing.document_key`). ``counted``: the rows that a sketch takes in; the others are only
-    shown around them. ``predicates``: for :class:`assay.record.PredicateSums`.
+    shown around them. ``predicates``: which hold where, for :class:`assay.record.PredicateSums`.
     """
 
     ids: Int32[NDArray[np.int32], " n"]
@@ -37,12 +43,26 @@ class Context:
     positions: Int64[NDArray[np.int64], " n"]
     keys: UInt64[NDArray[np.uint64], " n"]
     counted: Bool[NDArray[np.bool_], " n"]
-    predicates: Bool[NDArray[np.bool_], "n p"] | None = None
+    predicates: Bool[NDArray[np.bool_], "n p"] | sparse.csr_matrix | None = None
 
     @property
     def places(self) -> Int64[NDArray[np.int64], " n"]:
         """(n,) place of each token in its document."""
         return self.starts + self.positions
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The rows by document and by window."""
+        return lay_out(self)
+
+    @cached_property
+    def postings(self) -> Postings:
+        """Where each predicate holds.
+
+        Raises:
+            ValueError: there are no predicates.
+        """
+        return post(self)
 
     def counting(self, rows: Bool[NDArray[np.bool_], " n"]) -> Context:
         """The same tokens with other rows counted."""
@@ -65,6 +85,13 @@ class Sketch(Protocol):
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Any: ...
+
+
+def widened(activations: Activations | Halves) -> Activations:
+    """As float32, exactly."""
+    if activations.dtype == np.float32:
+        return cast(Activations, activations)
+    return (activations.astype(np.uint32) << 16).view(np.float32)
 
 
 def check_alike(what: str, mine: object, other: object) -> None:

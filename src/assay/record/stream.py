@@ -7,15 +7,27 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from assay.core.ids import SiteId, UnitId
-from assay.errors import ActivationError, UsageError
+from assay.errors import ActivationError
+from assay.record.sketch import Activations, Halves
 from assay.text import Batch, TokenTable, batches
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@runtime_checkable
+class UnitReader(Protocol):
+    """What a pass needs of :class:`assay.model.units.Units`."""
+
+    def count(self, site: SiteId, /) -> int: ...
+
+    def check(self, unit: UnitId, /) -> None: ...
+
+    def values(self, site: SiteId, tensor: Tensor, indices: Sequence[int | str] | None = None, /) -> Tensor: ...
 
 
 @runtime_checkable
@@ -28,7 +40,8 @@ class Recordable(Protocol):
     @property
     def special_ids(self) -> Collection[int]: ...
 
-    def width(self, site: SiteId, /) -> int: ...
+    @property
+    def units(self) -> UnitReader: ...
 
     def activations(self, ids: Tensor, mask: Tensor, sites: Sequence[SiteId], /) -> Mapping[SiteId, Tensor]: ...
 
@@ -36,13 +49,13 @@ class Recordable(Protocol):
 class Block(NamedTuple):
     """One batch's activations, padding left out.
 
-    ``flat``: (n,) where each token stands in the flat order of the table. ``activations``: by site, (n, width)
-    float32. ``seconds``: spent in the forward pass.
+    ``flat``: (n,) where each token stands in the flat order of the table. ``activations``: by site, (n, units)
+    float32, or the bits of bf16 where they were asked for. ``seconds``: spent in the forward pass.
     """
 
     batch: Batch
     flat: Int64[NDArray[np.int64], " n"]
-    activations: dict[SiteId, Float32[NDArray[np.float32], "n _"]]
+    activations: dict[SiteId, Any]
     seconds: float
 
 
@@ -51,25 +64,31 @@ def stream(
     table: TokenTable,
     sites: Sequence[SiteId],
     *,
-    columns: Mapping[SiteId, Sequence[int]] | None = None,
+    columns: Mapping[SiteId, Sequence[int | str]] | None = None,
     batch_tokens: int = 1536,
     document_ids: Sequence[str] | None = None,
+    halves: bool = False,
 ) -> Iterator[Block]:
-    """Run the subject over a table, one forward pass a batch, and give what passes at ``sites``.
+    """Run the subject over a table, one forward pass a batch, and give the values of the units of ``sites``.
 
-    ``columns`` names, by site, the coordinates that are wanted; all of them where it is left out.
-    ``document_ids`` are the names of the documents that ``table.documents`` numbers, for messages.
+    ``columns`` names, by site, the units that are wanted; all that have a number where it is left out.
+    ``document_ids`` are the names of the documents that ``table.documents`` numbers, for messages. With ``halves``
+    bf16 comes as its bits, which sketches take as they are.
 
     Raises:
         UnknownName: the subject has no such site.
-        UsageError: a coordinate outside its site.
+        UsageError: there is no such unit.
         ActivationError: NaN or infinite activations, with site and document.
     """
     import torch
 
-    chosen = {site: check_indices(subject, site, (columns or {}).get(site)) for site in sites}
+    chosen = {site: (columns or {}).get(site) for site in sites}
+    for site, wanted in chosen.items():
+        check_indices(subject, site, wanted)
+        if wanted is not None and list(wanted) == list(range(subject.units.count(site))):
+            chosen[site] = None  # all of them, in order: nothing to pick out
     for batch in batches(table, batch_tokens):
-        flat = _flat_places(table, batch)
+        flat = flat_places(table, batch)
         ids = torch.as_tensor(batch.ids, device=subject.device)
         mask = torch.as_tensor(batch.mask, device=subject.device)
         start = time.perf_counter()
@@ -78,38 +97,64 @@ def stream(
             if ids.is_cuda:
                 torch.cuda.synchronize(ids.device)
         seconds = time.perf_counter() - start
-        activations: dict[SiteId, NDArray[np.float32]] = {}
+        activations: dict[SiteId, Any] = {}
         for site, wanted in chosen.items():
-            values = captured.pop(site)[mask == 1]
-            finite = torch.isfinite(values).all(1)
-            if not finite.all():
-                row = int(finite.logical_not().nonzero()[0, 0])
-                raise _not_finite(site, table, int(flat[row]), document_ids)
-            kept = values if wanted is None else values[:, torch.as_tensor(wanted, device=values.device)]
-            activations[site] = kept.float().cpu().numpy()
+            values = real_rows(captured.pop(site), mask, site, table, flat, document_ids)
+            kept = subject.units.values(site, values, wanted)
+            activations[site] = for_sketches(kept) if halves else kept.float().cpu().numpy()
         yield Block(batch, flat, activations, seconds)
 
 
-def _flat_places(table: TokenTable, batch: Batch) -> NDArray[np.int64]:
+def real_rows(
+    captured: Tensor,
+    mask: Tensor,
+    site: SiteId,
+    table: TokenTable,
+    flat: NDArray[np.int64],
+    document_ids: Sequence[str] | None,
+) -> Tensor:
+    """(n, width) what passed at the real tokens of a batch, of which (batch, seq, width) was ``captured``.
+
+    Raises:
+        ActivationError: NaN or infinite activations, with site and document.
+    """
+    import torch
+
+    values = captured.flatten(0, 1) if bool(mask.all()) else captured[mask == 1]
+    # NaN and infinity survive a sum, so the rows are looked at only where that is not finite
+    if not bool(torch.isfinite(values.sum(dtype=torch.float32))):
+        broken = torch.isfinite(values).all(1).logical_not().nonzero()
+        if len(broken):
+            raise _not_finite(site, table, int(flat[int(broken[0, 0])]), document_ids)
+    return values
+
+
+def for_sketches(values: Tensor) -> Activations | Halves:
+    """(n, width) as float32, or the bits of bf16, which say the same."""
+    import torch
+
+    if values.dtype == torch.bfloat16:
+        return values.contiguous().cpu().view(torch.uint16).numpy()
+    return values.float().cpu().numpy()
+
+
+def flat_places(table: TokenTable, batch: Batch) -> Int64[NDArray[np.int64], " n"]:
+    """(n,) where each real token of a batch stands in the flat order of the table."""
     width: int = batch.ids.shape[1]
     places = np.add.outer(table.offsets[batch.rows], np.arange(width))
     return places[batch.mask == 1]
 
 
-def check_indices(
-    subject: Recordable, site: SiteId, indices: Sequence[int] | None
-) -> Int64[NDArray[np.int64], " u"] | None:
-    """The indices as an array.
+def check_indices(subject: Recordable, site: SiteId, indices: Sequence[int | str] | None) -> None:
+    """Check that the subject has the site, and these units there.
 
     Raises:
         UnknownName: the subject has no such site.
-        UsageError: an index outside the site.
+        UsageError: there is no such unit.
     """
-    width = subject.width(site)
+    subject.units.count(site)
     for index in indices or ():
-        if not 0 <= index < width:
-            raise UsageError(f"{UnitId(site, index)} is out of range; {site} has units 0 to {width - 1}")
-    return None if indices is None else np.array(indices, np.int64)
+        subject.units.check(UnitId(site, index))
 
 
 def _not_finite(site: SiteId, table: TokenTable, token: int, document_ids: Sequence[str] | None) -> ActivationError:

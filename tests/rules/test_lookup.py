@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assay.errors import UnknownName, UsageError
 from assay.rules import Lookup, LookupLearner, View
-from assay.rules.lookup import PRIOR
+from assay.rules.lookup_kernels import PRIOR
 from rules.texts import Windows, random_view, view_of
 
 TOKENS = [" a", " b", " c", " d", ""]

@@ -1,4 +1,4 @@
-"""Learning a rule list: orthogonal matching pursuit over predicates that are grown as they are needed.
+"""Learning rule lists: orthogonal matching pursuit over predicates that are grown as they are needed.
 
 At each step the conjunction that gains most on the residual (:mod:`assay.rules.search`) joins the list, and all
 values are refitted by least squares (orthogonal matching pursuit: Pati, Rezaiifar, Krishnaprasad 1993). Afterwards
@@ -8,27 +8,54 @@ Stuetzle 1981).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy import sparse
 
-from assay.rules.rule import Rule, RuleList
-from assay.rules.search import Candidate, LearnOptions, Search
-from assay.rules.view import View
+from assay.core.jit import kernel_threads
+from assay.errors import UsageError
+from assay.rules.classes import class_names
+from assay.rules.flags import FLAG_NAMES
+from assay.rules.index import N_BAGS, N_SLOTS, Index, build_index, names_of
+from assay.rules.kernels import LISTS, NAMED, NEGATED, PLACE
+from assay.rules.pursuit import Chosen, new_chosen, pursue
+from assay.rules.rule import CONDITIONS, Condition, Rule, RuleList
+from assay.rules.search import Settings
+from assay.rules.view import BAGS, SLOTS, View
 
 _LEVELS = 127  # of a value, to either side: eight bits
-_APART = 0.5  # a ridge just large enough to keep equal rules apart
+_MOST_RULES = 64
 
 
-class Fit(NamedTuple):
-    """The least-squares fit of a list of conjunctions."""
+@dataclass(frozen=True)
+class LearnOptions:
+    """How the search goes. The defaults were chosen on fit and choose documents, never on test documents."""
 
-    base: float
-    values: NDArray[np.float64]
-    residual: NDArray[np.float64]
+    support: float = 8.0  # pseudo-observations of zero for each listed string, and for each rule
+    windows: int = 12  # of the view that a string of a bag must be seen in to be listed: else it names one document
+    beam: int = 1  # candidates that are grown at each step
+    conditions: int = 2
+    sweeps: int = 1  # backfitting sweeps at the end
+    shortlist: int = 256  # strings of a slot that are considered for a set, by what they explain alone
+    improvement: float = 1.1  # by what factor a further condition must raise a candidate's gain
+    price: float = 1.0  # squared error a bit must remove, in units of what it costs to encode: 1 is the MDL principle
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.conditions <= CONDITIONS:
+            raise UsageError(f"a rule may grow to 1 to {CONDITIONS} conditions, got {self.conditions}")
+        for name in ("beam", "shortlist"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.support <= 0:
+            raise UsageError(f"support must be above 0, got {self.support}")
 
 
 class RuleLearner:
@@ -42,67 +69,112 @@ class RuleLearner:
 
     def __init__(self, view: View, vocabulary: int, options: LearnOptions | None = None) -> None:
         self.view, self.vocabulary, self.options = view, vocabulary, options or LearnOptions()
-        self._search = Search(view, vocabulary, self.options)
+        self._spare: list[Chosen] = []
+
+    @cached_property
+    def index(self) -> Index:
+        """The view as the kernels read it."""
+        return build_index(self.view, self.options.windows)
 
     def fit(self, target: Float[np.ndarray, " tokens"], rules: int) -> RuleList:
         """The list of at most ``rules`` rules for one unit; fewer when nothing more pays for its description.
 
         Args:
             target: (tokens,) activations on the fit split.
+
+        Raises:
+            UsageError: more than 64 rules.
         """
-        y = target.astype(np.float64)
-        chosen: list[Candidate] = []
-        fit = refit(y, [], self.options.support)
-        if np.ptp(y) == 0:
-            return RuleList((), fit.base, self.vocabulary)
-        while len(chosen) < rules:
-            best = self._search.best(self._unexplained(y, chosen), {frozenset(c.when) for c in chosen})
-            if best is None:
-                break
-            chosen.append(best)
-            fit = self._refit(y, chosen)
-        for _ in range(self.options.sweeps):
-            for place, candidate in enumerate(chosen):
-                back = fit.residual.copy()
-                back[candidate.rows] += fit.values[place]
-                taken = {frozenset(c.when) for c in chosen}
-                chosen[place] = self._search.relisted(back, candidate, taken)
-                fit = self._refit(y, chosen)
-        return self._finish(chosen, fit)
+        [found] = self.fit_many(target[None], rules)
+        return found
 
-    def _unexplained(self, y: NDArray[np.float64], chosen: list[Candidate]) -> NDArray[np.float64]:
-        """The residual of unshrunk values: what shrinkage left on purpose is not for another rule to make good."""
-        return refit(y, [candidate.rows for candidate in chosen], _APART).residual
+    def fit_many(
+        self, targets: Float[np.ndarray, "units tokens"], rules: int, progress: Callable[[int], None] | None = None
+    ) -> list[RuleList]:
+        """The same for many units, on all processors; ``progress`` is told how many are done.
 
-    def _refit(self, y: NDArray[np.float64], chosen: list[Candidate]) -> Fit:
-        return refit(y, [candidate.rows for candidate in chosen], self.options.support)
+        Raises:
+            UsageError: more than 64 rules.
+        """
+        if rules > _MOST_RULES:
+            raise UsageError(f"a list has at most {_MOST_RULES} rules, got {rules}")
+        threads = min(kernel_threads(), max(len(targets), 1))
+        named = (targets @ self._columns).astype(np.float64)
+        left = deque(range(len(targets)))
+        done: dict[int, RuleList] = {}
 
-    def _finish(self, chosen: list[Candidate], fit: Fit) -> RuleList:
-        """Round the values to eight bits and order the rules by what they explain."""
-        values = rounded(fit.values)
-        worth = [-len(c.rows) * value * value for c, value in zip(chosen, values, strict=True)]
-        order = sorted(range(len(chosen)), key=worth.__getitem__)
-        rules = [Rule(chosen[i].when, values[i]) for i in order if values[i] != 0]
-        return RuleList(tuple(rules), fit.base, self.vocabulary)
+        def work(bench: Chosen) -> None:
+            while left:
+                with suppress(IndexError):  # another thread was quicker
+                    i = left.popleft()
+                    done[i] = self._fit(targets[i], named[i], rules, bench)
+                    if progress is not None:
+                        progress(len(done))
 
+        with ThreadPoolExecutor(threads) as pool:
+            for future in [pool.submit(work, bench) for bench in self._benches(threads, rules)]:
+                future.result()
+        return [done[i] for i in range(len(targets))]
 
-def refit(y: Float[np.ndarray, " tokens"], rows: list[NDArray[np.intp]], support: float) -> Fit:
-    """Least squares of y (tokens,) on the indicators of ``rows``, with a base and a ridge of ``support`` on the values.
+    def _benches(self, threads: int, rules: int) -> list[Chosen]:
+        """Working space, kept for the next time."""
+        if self._spare and len(self._spare[0].gram) != rules:
+            self._spare = []
+        self._spare += [new_chosen(self.index, rules, self.settings) for _ in range(threads - len(self._spare))]
+        return self._spare[:threads]
 
-    The base is not shrunk: y and the indicators are centred, in closed form.
-    """
-    if not rows:
-        base = float(y.mean())
-        return Fit(base, np.zeros(0), y - base)
-    lengths = [len(r) for r in rows]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    columns = sparse.csc_matrix((np.ones(sum(lengths)), np.concatenate(rows), starts), shape=(len(y), len(rows)))
-    mean, share = float(y.mean()), np.array(lengths) / len(y)
-    gram = (columns.T @ columns).toarray() - len(y) * np.outer(share, share)
-    gram[np.diag_indices_from(gram)] += support
-    values = np.asarray(np.linalg.solve(gram, columns.T @ y - len(y) * share * mean), dtype=np.float64)
-    base = float(mean - share @ values)
-    return Fit(base, values, y - base - columns @ values)
+    @cached_property
+    def _columns(self) -> NDArray[np.float32]:
+        """(tokens, flags and classes) zeros and ones, for sums by matrix product."""
+        return np.concatenate([self.view.flags, self.view.class_flags], axis=1)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The options as the kernels read them."""
+        options = self.options
+        one = Condition("token", ("a",)).bits(self.vocabulary)
+        string = math.log2(self.vocabulary)
+        return Settings(
+            support=options.support,
+            beam=options.beam,
+            conditions=options.conditions,
+            shortlist=options.shortlist,
+            improvement=options.improvement,
+            price=options.price,
+            rule_bits=Rule((Condition("token", ("a",)),), 0.0).bits(self.vocabulary) - one,
+            list_bits=one - string,
+            string_bits=string,
+            class_bits=Condition("token", named=class_names()[0]).bits(self.vocabulary),
+            flag_bits=Condition("flag", named=FLAG_NAMES[0]).bits(self.vocabulary),
+        )
+
+    def _fit(self, target: NDArray[np.floating], named: NDArray[np.floating], rules: int, bench: Chosen) -> RuleList:
+        if np.ptp(target) == 0:
+            return RuleList((), float(target.mean(dtype=np.float64)), self.vocabulary)
+        own = np.ascontiguousarray(target, np.float64)  # the kernels are compiled for this form only
+        count, base = pursue(self.index, own, named, rules, self.options.sweeps, self.settings, bench)
+        values = rounded(bench.values[:count])
+        worth = [-int(bench.n_rows[i]) * value * value for i, value in enumerate(values)]
+        order = sorted(range(count), key=worth.__getitem__)
+        found = [Rule(self._when(bench, i), values[i]) for i in order if values[i] != 0]
+        return RuleList(tuple(found), base, self.vocabulary)
+
+    def _when(self, bench: Chosen, rule: int) -> tuple[Condition, ...]:
+        pool = bench.pool
+        return tuple(
+            self._condition([int(x) for x in pool.when[rule, i]], pool.strings[rule, i].tolist())
+            for i in range(int(pool.length[rule]))
+        )
+
+    def _condition(self, when: list[int], strings: list[int]) -> Condition:
+        place, negated = when[PLACE], bool(when[NEGATED])
+        if place == N_SLOTS + N_BAGS:
+            return Condition("flag", named=FLAG_NAMES[when[NAMED]], negated=negated)
+        slot = (*SLOTS, *BAGS)[place]
+        if when[NAMED] >= 0:
+            return Condition(slot, named=class_names()[when[NAMED]], negated=negated)
+        names, first = names_of(self.view, place), int(self.index.starts[place])
+        return Condition(slot, tuple(names[string - first] for string in strings[: when[LISTS]]), negated=negated)
 
 
 def rounded(values: Float[np.ndarray, " k"]) -> list[float]:

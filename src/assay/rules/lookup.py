@@ -1,8 +1,4 @@
-"""The references that rules must beat: a value for each token, or for each pair of tokens, and nothing else.
-
-Estimates are shrunk towards what is known without them: a token's mean towards the overall mean, a pair's towards its
-token's mean, with ``PRIOR`` pseudo-observations (empirical Bayes with a fixed prior strength).
-"""
+"""The references that rules must beat: a value for each token, or for each pair of tokens, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,19 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from assay.errors import UsageError
 from assay.rules import reading
 from assay.rules.phrases import quoted
 from assay.rules.rule import HEADER_BITS, VALUE_BITS, VOCABULARY
 from assay.rules.view import View
-
-Floats = NDArray[np.float64]
-
-PRIOR = 2.0
-_ROUNDING = 1e-6  # a table's own bits, a long sum, must buy it again
 
 
 @dataclass(frozen=True)
@@ -126,112 +116,3 @@ def _entry(row: object) -> tuple[str | tuple[str, str], float]:
 
 def _shown(key: str | tuple[str, str]) -> str:
     return quoted(key) if isinstance(key, str) else f"{quoted(key[1])} after {quoted(key[0])}"
-
-
-class LookupLearner:
-    """Fits lookups for many units on one view: the groupings by token and by pair are made once.
-
-    Args:
-        view: the fit split.
-        vocabulary: size of the vocabulary, for description lengths.
-    """
-
-    def __init__(self, view: View, vocabulary: int) -> None:
-        self.vocabulary = vocabulary
-        self._token, previous = view.keys("token"), view.keys("previous token")
-        size = len(self._token.names)
-        codes, self._pair = np.unique(previous.ids * size + self._token.ids, return_inverse=True)
-        self._first: NDArray[np.int64] = codes // size
-        self._second: NDArray[np.int64] = codes % size
-        self._counts = np.bincount(self._token.ids, minlength=size).astype(float)
-        self._pair_counts = np.bincount(self._pair, minlength=len(codes)).astype(float)
-
-    def fit(self, target: Float[np.ndarray, " tokens"], *, pairs: bool, bits: float | None) -> Lookup:
-        """The best table of at most ``bits`` (unlimited: None), with or without pairs.
-
-        Entries are chosen greedily by the squared error they remove per bit, given those chosen before; a pair is
-        worth what it removes beyond its token's entry, if that entry is in the table, else beyond the base.
-
-        Args:
-            target: (tokens,) activations on the fit split.
-        """
-        base = float(target.mean(dtype=np.float64))
-        centred = target.astype(np.float64) - base
-        sums = _sums(self._token.ids, centred, len(self._counts))
-        means = sums / (self._counts + PRIOR)
-        gains = _gain(sums, self._counts, means)
-        gains[0] = 0  # a token without text can't be looked up
-        order = np.argsort(-gains, kind="stable")[: int((gains > 0).sum())]
-        budget = math.inf if bits is None else max(bits - HEADER_BITS, 0.0) + _ROUNDING
-        cost = 1 + VALUE_BITS + math.log2(self.vocabulary)
-        if not pairs:
-            count = len(order) if bits is None else int(budget // cost)
-            return self._table(order[:count], order[:0], means, means[:0], base)
-        pair_sums = _sums(self._pair, centred, len(self._pair_counts))
-        prior = means[self._second]
-        values = (pair_sums + PRIOR * prior) / (self._pair_counts + PRIOR)
-        if bits is None:
-            over_token = self._over_token(pair_sums, values, means)
-            return self._table(order, np.flatnonzero(over_token > 0), means, values, base)
-        tokens, chosen = self._greedy(sums, means, pair_sums, values, budget)
-        return self._table(tokens, chosen, means, values, base)
-
-    def _over_token(self, pair_sums: Floats, values: Floats, means: Floats) -> Floats:
-        """What each pair removes beyond its token's entry; pairs with nothing on either side are worth nothing."""
-        prior = means[self._second]
-        gain = _gain(pair_sums - self._pair_counts * prior, self._pair_counts, values - prior)
-        return np.where((self._first > 0) & (self._second > 0), gain, 0.0)
-
-    def _greedy(
-        self, sums: Floats, means: Floats, pair_sums: Floats, values: Floats, budget: float
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The tokens and the pairs that a table of ``budget`` bits holds."""
-        name = math.log2(self.vocabulary)
-        costs = np.repeat([1 + VALUE_BITS + name, 1 + VALUE_BITS + 2 * name], [len(sums), len(pair_sums)])
-        sums, counts = sums.copy(), self._counts.copy()  # of the occurrences that no chosen pair covers
-        over_token = self._over_token(pair_sums, values, means)
-        over_base = np.where((self._first > 0) & (self._second > 0), _gain(pair_sums, self._pair_counts, values), 0.0)
-        gains = np.concatenate([_gain(sums, counts, means), over_base])
-        gains[0] = 0
-        chosen: list[int] = []
-        while True:
-            pick = int(np.argmax(np.where(costs <= budget, gains / costs, 0.0)))
-            if gains[pick] <= 0 or costs[pick] > budget:
-                break
-            chosen.append(pick)
-            budget -= float(costs[pick])
-            gains[pick] = -math.inf
-            if pick < len(sums):
-                followers = np.flatnonzero((self._second == pick) & np.isfinite(gains[len(sums) :]))
-                gains[len(sums) + followers] = over_token[followers]
-                continue
-            pair = pick - len(sums)
-            token = int(self._second[pair])
-            sums[token] -= pair_sums[pair]
-            counts[token] -= self._pair_counts[pair]
-            if math.isfinite(gains[token]):
-                gains[token] = _gain(sums[token], counts[token], means[token])
-        picks = np.array(chosen, dtype=np.intp)
-        return picks[picks < len(sums)], picks[picks >= len(sums)] - len(sums)
-
-    def _table(
-        self, tokens: NDArray[np.intp], pairs: NDArray[np.intp], means: Floats, values: Floats, base: float
-    ) -> Lookup:
-        names = self._token.names
-        entries: dict[str | tuple[str, str], float] = {names[int(i)]: _rounded(base + means[i]) for i in tokens}
-        for i in pairs:
-            entries[names[int(self._first[i])], names[int(self._second[i])]] = _rounded(base + values[i])
-        return Lookup(entries, base, self.vocabulary)
-
-
-def _sums(ids: NDArray[np.int64], values: Floats, size: int) -> Floats:
-    return np.bincount(ids, values, minlength=size).astype(np.float64)
-
-
-def _rounded(value: Any) -> float:
-    return float(f"{value:.6g}")
-
-
-def _gain(sums: Any, counts: Any, values: Any) -> Any:
-    """Squared error removed by predicting ``values`` for groups with these residual sums and counts."""
-    return 2 * values * sums - values**2 * counts

@@ -2,7 +2,8 @@
 
 In every slot the residual is asked for the best set of strings and the best class, and of all flags which explains
 most; the best few of these candidates then grow by one condition at a time, within the limit of twelve strings for
-the whole rule (a beam search).
+the whole rule (a beam search). Strings of a bag are looked for as first conditions only: as further ones they were
+rarely found, and cost half of the time.
 
 What a candidate gains is the squared error that it removes with its own best value, ``S**2 / (n + support)``, less
 what its description costs. By the principle of minimum description length (Rissanen 1978) a bit must remove
@@ -11,249 +12,278 @@ what its description costs. By the principle of minimum description length (Riss
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 from numpy.typing import NDArray
-from scipy import sparse
 
-from assay.errors import UsageError
-from assay.rules.classes import class_names
-from assay.rules.flags import FLAG_NAMES
-from assay.rules.rule import CONDITIONS, LISTED, Condition, Rule
+from assay.core.jit import jit
+from assay.rules.index import N_BAGS, N_SLOTS, Index
+from assay.rules.kernels import (
+    FLAG_PLACE,
+    LISTS,
+    NAMED,
+    NONE,
+    NOTHING,
+    PLACE,
+    Tally,
+    accumulate,
+    clear,
+    filter_rows,
+    new_tally,
+)
+from assay.rules.pool import (
+    ROOM,
+    Pool,
+    consider,
+    copy_rule,
+    has_condition,
+    keep_best,
+    new_pool,
+    put,
+    room_of,
+)
 from assay.rules.sets import best_sets
-from assay.rules.view import BAGS, SLOTS, View
 
-Rows = NDArray[np.intp]
-Floats = NDArray[np.float64]
-When = tuple[Condition, ...]
+_MOST_EXTENSIONS = 64  # of one conjunction: two lists of each slot and bag, two names of each table
 
 
-@dataclass(frozen=True)
-class LearnOptions:
-    """How the search goes. The defaults were chosen on fit and choose documents, never on test documents."""
+class Settings(NamedTuple):
+    """The options of a search, and what a description costs in bits."""
 
-    support: float = 8.0  # pseudo-observations of zero for each listed string, and for each rule
-    windows: int = 12  # of the view that a string of a bag must be seen in to be listed: else it names one document
-    beam: int = 3  # candidates that are grown at each step
-    conditions: int = 3
-    sweeps: int = 1  # backfitting sweeps at the end
-    shortlist: int = 256  # strings of a slot that are considered for a set, by what they explain alone
-    improvement: float = 1.1  # by what factor a further condition must raise a candidate's gain
-    price: float = 1.0  # squared error a bit must remove, in units of what it costs to encode: 1 is the MDL principle
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.conditions <= CONDITIONS:
-            raise UsageError(f"a rule may grow to 1 to {CONDITIONS} conditions, got {self.conditions}")
+    support: float
+    beam: int
+    conditions: int
+    shortlist: int
+    improvement: float
+    price: float
+    rule_bits: float
+    list_bits: float
+    string_bits: float
+    class_bits: float
+    flag_bits: float
 
 
-class Candidate(NamedTuple):
-    """A conjunction under consideration, the rows where it holds, and what it gains."""
+class Bench(NamedTuple):
+    """Working space of one thread.
 
-    when: When
-    rows: Rows
-    gain: float
-
-
-class _Ground(NamedTuple):
-    """Where a search stands: conditions that are fixed, the rows where they hold, the residual there, a bit's price."""
-
-    when: When
-    rows: Rows
-    residual: Floats
-    bit: float
-
-    @property
-    def room(self) -> int:
-        return LISTED - sum(len(condition.any_of) for condition in self.when)
-
-
-class Search:
-    """Finds conjunctions on one view, for any residual: what does not depend on the residual is made once.
-
-    Args:
-        view: the fit split, restricted to the tokens that count.
-        vocabulary: size of the vocabulary, for description lengths.
-        options: how the search goes.
+    ``rows``, ``n_rows``: the tokens of each conjunction of the beam; ``next_rows``, ``next_n``: those of the next.
+    ``ground``: where candidates are weighed: the residual's sum, the number of tokens, the price of a bit.
+    ``found``, ``n_found``: sets of strings. ``every``: all strings. ``marks``: zeros between uses.
     """
 
-    def __init__(self, view: View, vocabulary: int, options: LearnOptions) -> None:
-        self.view, self.vocabulary, self.options = view, vocabulary, options
-        self._all = np.arange(view.size)
-        self._known = {slot: view.windows_with(slot) >= options.windows for slot in BAGS}
-        self._columns: dict[str, sparse.csc_matrix] = {slot: view.bag(slot).matrix.tocsc() for slot in BAGS}
-
-    def best(
-        self, residual: Float64[np.ndarray, " tokens"], taken: Collection[frozenset[Condition]]
-    ) -> Candidate | None:
-        """The conjunction that gains most and is not among ``taken``; None when nothing pays for its description."""
-        bit = self._price(residual)
-        pool = self._extensions(_Ground((), self._all, residual, bit))
-        finished: list[Candidate] = []
-        for _ in range(self.options.conditions - 1):
-            pool = sorted(pool, key=lambda c: -c.gain)[: self.options.beam]
-            finished += pool
-            grown: list[Candidate] = []
-            for parent in pool:
-                floor = max(parent.gain * self.options.improvement, parent.gain)
-                ground = _Ground(parent.when, parent.rows, residual[parent.rows], bit)
-                grown += [child for child in self._extensions(ground) if child.gain > floor]
-            pool = grown
-        finished = [c for c in finished + pool if c.gain > 0 and frozenset(c.when) not in taken]
-        return max(finished, key=lambda c: c.gain, default=None)
-
-    def relisted(
-        self,
-        residual: Float64[np.ndarray, " tokens"],
-        candidate: Candidate,
-        taken: Collection[frozenset[Condition]],
-    ) -> Candidate:
-        """The same conjunction with the strings of its first list outside the bags chosen again, where that gains."""
-        place = next((i for i, c in enumerate(candidate.when) if c.any_of and c.slot in SLOTS), None)
-        if place is None:
-            return candidate
-        slot, others = candidate.when[place].slot, candidate.when[:place] + candidate.when[place + 1 :]
-        mask = np.ones(self.view.size, dtype=bool)
-        for condition in others:
-            mask &= condition.holds(self.view)
-        rows, bit = np.flatnonzero(mask), self._price(residual)
-        found = [
-            self._candidate(_Ground(others, rows, residual[rows], bit), Condition(slot, names), hit, place)
-            for names, hit in self._lists(_Ground(others, rows, residual[rows], bit), slot)
-        ]
-        here = residual[candidate.rows]
-        now = candidate._replace(gain=self._gain(candidate.when, here, bit))
-        return max([now, *(c for c in found if frozenset(c.when) not in taken)], key=lambda c: c.gain)
-
-    def _price(self, residual: Floats) -> float:
-        """The squared error that one bit of description must remove."""
-        return self.options.price * 2 * float(np.log(2)) * float(residual.var())
-
-    def _gain(self, when: When, residual: Floats, bit: float) -> float:
-        """What a rule gains that holds where these residuals are."""
-        removed = float(residual.sum()) ** 2 / (len(residual) + self.options.support)
-        return removed - bit * Rule(when, 0.0).bits(self.vocabulary)
-
-    def _candidate(
-        self, ground: _Ground, condition: Condition, hit: NDArray[np.bool_], place: int | None = None
-    ) -> Candidate:
-        at = len(ground.when) if place is None else place
-        when = (*ground.when[:at], condition, *ground.when[at:])
-        return Candidate(when, ground.rows[hit], self._gain(when, ground.residual[hit], ground.bit))
-
-    def _extensions(self, ground: _Ground) -> list[Candidate]:
-        """The best candidates that add one condition."""
-        full = () if ground.room else (*SLOTS, *BAGS)
-        listed = {*full, *(condition.slot for condition in ground.when if condition.any_of)}
-        found: list[Candidate] = []
-        for slot in SLOTS:
-            if slot not in listed:
-                found += [
-                    self._candidate(ground, Condition(slot, names), hit) for names, hit in self._lists(ground, slot)
-                ]
-            if slot != "word":  # half a word has no class
-                found += self._slot_classes(ground, slot)
-        for slot in BAGS:
-            if slot not in listed:
-                found += self._bag_lists(ground, slot)
-        found += self._best_columns(ground, self.view.flags, "flag", FLAG_NAMES)
-        return found + self._best_columns(ground, self.view.class_flags, "nearby", class_names())
-
-    def _sets(self, sums: Floats, counts: Floats, ground: _Ground) -> list[NDArray[np.intp]]:
-        price = ground.bit * float(np.log2(self.vocabulary))
-        support, shortlist = self.options.support, self.options.shortlist
-        return best_sets(sums, counts, room=ground.room, support=support, price=price, shortlist=shortlist)
-
-    def _lists(self, ground: _Ground, slot: str) -> list[tuple[tuple[str, ...], NDArray[np.bool_]]]:
-        """The best sets of strings of a slot, and where they stand."""
-        keys = self.view.keys(slot)
-        ids = keys.ids[ground.rows]
-        sums, counts = _by_key(ids, ground.residual, len(keys.names))
-        return [
-            (tuple(keys.names[int(i)] for i in members), np.isin(ids, members))
-            for members in self._sets(sums, counts, ground)
-        ]
-
-    def _bag_lists(self, ground: _Ground, slot: str) -> list[Candidate]:
-        """The best sets of strings in a bag.
-
-        Strings of a bag come together, and one that only keeps company with a good one looks good as well: so the
-        set is gone through once more, and each string kept only if it gains by the tokens that it adds.
-        """
-        matrix, names = self._columns[slot], self.view.bag(slot).names
-        weights = np.zeros((2, self.view.size))
-        weights[0, ground.rows], weights[1, ground.rows] = ground.residual, 1
-        sums, counts = (np.asarray(matrix.T @ row.astype(np.float32), dtype=np.float64) for row in weights)
-        found: list[Candidate] = []
-        for members in self._sets(np.where(self._known[slot], sums, 0.0), counts, ground):
-            kept, mask = self._kept(matrix, members, weights, ground.bit * float(np.log2(self.vocabulary)))
-            condition = Condition(slot, tuple(names[int(i)] for i in kept))
-            found.append(self._candidate(ground, condition, mask[ground.rows]))
-        return found
-
-    def _kept(
-        self, matrix: sparse.csc_matrix, members: NDArray[np.intp], weights: Floats, price: float
-    ) -> tuple[list[int], NDArray[np.bool_]]:
-        """The columns that gain by the rows they add to those before them, and the rows of any of them."""
-        start: NDArray[np.int32] = matrix.indptr
-        mask = np.zeros(self.view.size, dtype=bool)
-        kept: list[int] = []
-        total, gain = np.zeros(2), -math.inf
-        for column in map(int, members):
-            rows: NDArray[np.int32] = matrix.indices[start[column] : start[column + 1]]
-            added = rows[~mask[rows]]
-            after = total + weights[:, added].sum(axis=1)
-            worth = float(after[0] ** 2 / (after[1] + self.options.support)) - price * (len(kept) + 1)
-            if worth > gain:
-                total, gain = after, worth
-                mask[added] = True
-                kept.append(column)
-        return kept, mask
-
-    def _slot_classes(self, ground: _Ground, slot: str) -> list[Candidate]:
-        """The best class of a slot, and the best one to exclude."""
-        members, keys = self.view.members(slot), self.view.keys(slot)
-        ids = keys.ids[ground.rows]
-        by_key = np.stack(_by_key(ids, ground.residual, len(keys.names))).astype(np.float32)
-        sums, counts = (by_key @ members).astype(np.float64)
-        found: list[Candidate] = []
-        for condition, column in self._choices(ground, sums, counts, slot, class_names()):
-            hit = (members[:, column] > 0)[ids] ^ condition.negated
-            found.append(self._candidate(ground, condition, hit))
-        return found
-
-    def _best_columns(
-        self, ground: _Ground, table: NDArray[np.float32], slot: str, names: Sequence[str]
-    ) -> list[Candidate]:
-        """The best of a table's columns (tokens, names), and the best one to exclude."""
-        part = table if len(ground.rows) == len(table) else table[ground.rows]
-        sums = (ground.residual.astype(np.float32) @ part).astype(np.float64)
-        counts = part.sum(0, dtype=np.float64)
-        return [
-            self._candidate(ground, condition, (part[:, column] > 0) ^ condition.negated)
-            for condition, column in self._choices(ground, sums, counts, slot, names)
-        ]
-
-    def _choices(
-        self, ground: _Ground, sums: Floats, counts: Floats, slot: str, names: Sequence[str]
-    ) -> list[tuple[Condition, int]]:
-        """The name that explains most and, as a further condition, the name whose absence does."""
-        chosen: list[tuple[Condition, int]] = []
-        for negated in (False, True) if ground.when else (False,):
-            s = ground.residual.sum() - sums if negated else sums
-            n = len(ground.rows) - counts if negated else counts
-            column = int(np.argmax(s**2 / (n + self.options.support)))
-            condition = Condition(slot, named=names[column], negated=negated)
-            if condition not in ground.when:
-                chosen.append((condition, column))
-        return chosen
+    tally: Tally
+    pool: Pool
+    beam: Pool
+    rows: NDArray[np.int32]
+    next_rows: NDArray[np.int32]
+    n_rows: NDArray[np.int64]
+    next_n: NDArray[np.int64]
+    all_rows: NDArray[np.int32]
+    marks: NDArray[np.uint8]
+    ground: NDArray[np.float64]
+    found: NDArray[np.int32]
+    n_found: NDArray[np.int64]
+    every: NDArray[np.int64]
 
 
-def _by_key(ids: NDArray[np.int64], residual: Floats, size: int) -> tuple[Floats, Floats]:
-    """Residual sum and count of every key."""
-    sums = np.bincount(ids, residual, minlength=size).astype(np.float64)
-    return sums, np.bincount(ids, minlength=size).astype(np.float64)
+def new_bench(index: Index, settings: Settings) -> Bench:
+    """Working space for an index; not to be shared between threads."""
+    tokens, most = index.keys.shape[1], settings.beam * _MOST_EXTENSIONS
+    return Bench(
+        tally=new_tally(index),
+        pool=new_pool(most, settings.conditions),
+        beam=new_pool(settings.beam, settings.conditions),
+        rows=np.zeros((settings.beam, tokens), np.int32),
+        next_rows=np.zeros((settings.beam, tokens), np.int32),
+        n_rows=np.zeros(settings.beam, np.int64),
+        next_n=np.zeros(settings.beam, np.int64),
+        all_rows=np.arange(tokens, dtype=np.int32),
+        marks=np.zeros(max(tokens, int(index.starts[-1])), np.uint8),
+        ground=np.zeros(3),
+        found=np.zeros((2, ROOM), np.int32),
+        n_found=np.zeros(2, np.int64),
+        every=np.arange(index.starts[-1]),
+    )
+
+
+@jit(inner=True)
+def bits_of(when: Any, length: int, settings: Any) -> float:
+    """Description length of a conjunction's rule."""
+    bits = settings.rule_bits
+    for i in range(length):
+        if when[i, NAMED] < 0:
+            bits += settings.list_bits + when[i, LISTS] * settings.string_bits
+        elif when[i, PLACE] == FLAG_PLACE:
+            bits += settings.flag_bits
+        else:
+            bits += settings.class_bits
+    return bits
+
+
+@jit(inner=True)
+def weigh(pool: Any, size: int, total: float, count: float, bit: float, settings: Any) -> None:
+    """What the conjunction ``pool[size]`` gains by a residual sum over so many tokens."""
+    removed = total * total / (count + settings.support)
+    pool.gain[size] = removed - bit * bits_of(pool.when[size], pool.length[size], settings)
+
+
+@jit(inner=True)
+def _kept(
+    index: Any, strings: Any, count: int, residual: Any, marks: Any, support: float, price: float
+) -> tuple[int, float, float]:
+    """Keep, in place, the strings of a bag that gain by the tokens they add; how many, with residual sum and count.
+
+    Strings of a bag come together, and one that only keeps company with a good one looks good as well.
+    """
+    kept, total, n, gain = 0, 0.0, 0.0, -np.inf
+    for i in range(count):
+        column = strings[i] - index.starts[N_SLOTS]
+        posts = index.post_rows[index.post_start[column] : index.post_start[column + 1]]
+        more, more_n = 0.0, 0.0
+        for row in posts:
+            if not marks[row]:
+                more += residual[row]
+                more_n += 1.0
+        worth = (total + more) ** 2 / (n + more_n + support) - price * (kept + 1)
+        if worth > gain:
+            total, n, gain = total + more, n + more_n, worth
+            for row in posts:
+                marks[row] = 1
+            strings[kept] = strings[i]
+            kept += 1
+    for i in range(kept):
+        column = strings[i] - index.starts[N_SLOTS]
+        for at in range(index.post_start[column], index.post_start[column + 1]):
+            marks[index.post_rows[at]] = 0
+    return kept, total, n
+
+
+@jit(inner=True)
+def _extend_lists(
+    index: Any, sums: Any, section: int, residual: Any, base: Any, at: int, room: int, settings: Any, bench: Any,
+    size: int,
+) -> int:  # fmt: skip
+    """The best set of strings of one slot or bag, for each sign."""
+    bit, support = bench.ground[2], settings.support
+    first, last = index.starts[section], index.starts[section + 1]
+    candidates = bench.every[first:last] if at < 0 else bench.tally.seen[section, : bench.tally.n_seen[section]]
+    price = bit * settings.string_bits
+    best_sets(candidates, sums, index.listable, room, support, price, settings.shortlist, bench.found, bench.n_found)
+    for sign in range(2):
+        strings, count = bench.found[sign], bench.n_found[sign]
+        if count == 0:
+            continue
+        total, n = 0.0, 0.0
+        if section < N_SLOTS:
+            for i in range(count):
+                total += sums[strings[i], 0]
+                n += sums[strings[i], 1]
+        else:
+            count, total, n = _kept(index, strings, count, residual, bench.marks, support, price)
+        put(bench.pool, size, base, at, section, NOTHING, NONE, strings[:count])
+        weigh(bench.pool, size, total, n, bit, settings)
+        size += 1
+    return size
+
+
+@jit(inner=True)
+def _extend_named(index: Any, sums: Any, table: int, base: Any, at: int, settings: Any, bench: Any, size: int) -> int:
+    """The name that explains most and, as a further condition, the name whose absence does."""
+    first, count, place = index.tables[table, 0], index.tables[table, 1], index.tables[table, 2]
+    ground = bench.ground
+    for negated in range(2 if at >= 0 else 1):
+        best, best_gain, best_total, best_n = count, -1.0, 0.0, 0.0
+        for i in range(count):
+            total, n = float(sums[first + i, 0]), float(sums[first + i, 1])
+            if negated:
+                total, n = ground[0] - total, ground[1] - n
+            gain = total * total / (n + settings.support)
+            if gain > best_gain:
+                best, best_gain, best_total, best_n = i, gain, total, n
+        if not has_condition(base, at, place, best, negated):
+            put(bench.pool, size, base, at, place, best, negated, bench.found[0, :0])
+            weigh(bench.pool, size, best_total, best_n, ground[2], settings)
+            size += 1
+    return size
+
+
+@jit(inner=True)
+def _extend(index: Any, sums: Any, residual: Any, base: Any, at: int, settings: Any, bench: Any, size: int) -> int:
+    """The best candidates that add one condition to ``base[at]``, into the pool; its new size.
+
+    ``sums`` are those of the features where ``base[at]`` holds; at -1 there is no base, and all tokens are looked at.
+    """
+    room = room_of(base, at)
+    for section in range(N_SLOTS if at >= 0 else N_SLOTS + N_BAGS):
+        if room > 0 and not has_condition(base, at, section, NOTHING, NONE):
+            size = _extend_lists(index, sums, section, residual, base, at, room, settings, bench, size)
+    for table in range(len(index.tables)):
+        size = _extend_named(index, sums, table, base, at, settings, bench, size)
+    return size
+
+
+@jit(inner=True)
+def _grow(index: Any, residual: Any, kept: int, rows: Any, n_rows: Any, settings: Any, bench: Any) -> int:
+    """Children of the beam that gain enough more than their parents, into the pool; how many."""
+    pool, beam, tally, ground, size = bench.pool, bench.beam, bench.tally, bench.ground, NONE
+    for at in range(kept):
+        own = rows[at, : n_rows[at]]
+        ground[0], ground[1] = 0.0, len(own)
+        for row in own:
+            ground[0] += residual[row]
+        accumulate(index, own, residual, tally)
+        floor = max(beam.gain[at] * settings.improvement, beam.gain[at])
+        end = _extend(index, tally.sums, residual, beam, at, settings, bench, size)
+        for i in range(size, end):
+            if pool.gain[i] > floor:
+                copy_rule(pool, i, pool, size)
+                size += 1
+        clear(index, tally)
+    return size
+
+
+@jit(inner=True)
+def best_rule(
+    index: Any, root: Any, residual: Any, bit: float, taken: Any, n_taken: int, settings: Any, bench: Any, out: Any
+) -> int:
+    """The conjunction that gains most and is not among ``taken``, into ``taken[n_taken]``; its rows into ``out``.
+
+    Args:
+        root: (p, 2) residual sum and count of every feature over all tokens.
+        residual: (n,) what is left to explain.
+        bit: squared error that a bit of description must remove.
+
+    Returns:
+        How many tokens it holds at; -1 when nothing pays for its description.
+    """
+    pool, beam, ground = bench.pool, bench.beam, bench.ground
+    rows, n_rows, next_rows, next_n = bench.rows, bench.n_rows, bench.next_rows, bench.next_n
+    ground[0], ground[1], ground[2] = 0.0, len(residual), bit
+    for value in residual:
+        ground[0] += value
+    size = _extend(index, root, residual, beam, NOTHING, settings, bench, NONE)
+    taken.gain[n_taken] = 0.0
+    for _ in range(settings.conditions - 1):
+        kept = keep_best(pool, size, beam)
+        consider(beam, kept, taken, n_taken)
+        for i in range(kept):
+            parent, last = beam.parent[i], beam.length[i] - 1
+            above = bench.all_rows if parent < 0 else rows[parent, : n_rows[parent]]
+            next_n[i] = filter_rows(index, above, beam.when[i, last], beam.strings[i, last], bench.marks, next_rows[i])
+        rows, next_rows, n_rows, next_n = next_rows, rows, next_n, n_rows
+        size = _grow(index, residual, kept, rows, n_rows, settings, bench)
+    consider(pool, size, taken, n_taken)
+    return rows_of(index, taken, n_taken, NOTHING, bench, out) if taken.gain[n_taken] > 0 else NOTHING
+
+
+@jit(inner=True)
+def rows_of(index: Any, pool: Any, at: int, left_out: int, bench: Any, out: Any) -> int:
+    """The tokens at which all conditions of ``pool[at]`` hold but the one ``left_out`` (-1: all), into ``out``."""
+    found = len(bench.all_rows)
+    for i in range(found):
+        out[i] = i
+    for i in range(pool.length[at]):
+        if i != left_out:
+            found = filter_rows(index, out[:found], pool.when[at, i], pool.strings[at, i], bench.marks, out)
+    return found

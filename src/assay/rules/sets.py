@@ -2,64 +2,126 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float64
-from numpy.typing import NDArray
 
-_QUANTILES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0)
+from assay.core.jit import jit
+
+_QUANTILES = np.array([0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0])
 _ROUNDS = 3
+_NONE = np.int64(0)  # not a literal: see the kernels
 
 
+@jit()
 def best_sets(
-    sums: Float64[np.ndarray, " k"],
-    counts: Float64[np.ndarray, " k"],
-    *,
+    candidates: Any,
+    sums: Any,
+    listable: Any,
     room: int,
     support: float,
     price: float,
     shortlist: int,
-) -> list[NDArray[np.intp]]:
-    """Per sign, the set of at most ``room`` strings that explains most with one common value, best string first.
+    found: Any,
+    n_found: Any,
+) -> None:
+    """Per sign, the set of at most ``room`` strings that explains most with one common value; best string first.
 
     A set explains ``S**2 / (n + support * size) - price * size``, with S and n its residual sum and count. For a
     common value v a string is worth ``v * (2 * S - v * (n + support)) - price``, so that the best set for a given v
-    is read off by sorting: a grid of values is tried, and v fitted again to the set found. This is exact at the
-    optimum, where v is the set's own mean; the grid makes it likely to get there, it does not prove it.
+    is read off by picking the best: a grid of values is tried, and v fitted again to the set found. This is exact at
+    the optimum, where v is the set's own mean; the grid makes it likely to get there, it does not prove it.
 
     Args:
-        sums: residual sum of every string of a slot; entry 0, nothing, is never listed.
-        counts: how often each occurs.
+        candidates: strings to look at.
+        sums: (strings, 2) residual sum and count of every string.
+        listable: (strings,) may a string be listed?
         support: pseudo-observations of zero for each string.
         price: squared error that listing one string must remove.
         shortlist: how many strings are looked at, those first that explain most alone.
+        found, n_found: (2, room or more) and (2,): the set with a positive value, that with a negative one.
     """
-    found: list[NDArray[np.intp]] = []
-    for sign in (1.0, -1.0):
-        signed = sign * sums
-        alone = np.where(signed > 0, signed**2 / (counts + support) - price, 0.0)
-        alone[0] = 0
-        paying = np.flatnonzero(alone > 0)
-        short = paying[np.argsort(-alone[paying], kind="stable")[:shortlist]]
-        if len(short):
-            picked = _best_set(signed[short], counts[short] + support, room, price)
-            if len(picked):
-                found.append(short[picked])
-    return found
+    strings, gains = np.empty((2, shortlist), np.int64), np.empty((2, shortlist))
+    n_found[0], n_found[1] = _NONE, _NONE
+    for string in candidates:
+        total, weight = sums[string, 0], sums[string, 1] + support
+        if total * total > price * weight and listable[string]:
+            side = 0 if total > 0 else 1
+            n_found[side] = _insert(strings[side], gains[side], n_found[side], string, total * total / weight)
+    s, w, pick = np.empty(shortlist), np.empty(shortlist), np.empty(room, np.int64)
+    for side in range(2):
+        count = n_found[side]
+        for i in range(count):
+            string = strings[side, i]
+            s[i], w[i] = abs(sums[string, 0]), sums[string, 1] + support
+        n_found[side] = _best_members(s[:count], w[:count], room, price, pick)
+        for i in range(n_found[side]):
+            found[side, i] = strings[side, pick[i]]
 
 
-def _best_set(
-    sums: Float64[np.ndarray, " k"], weights: Float64[np.ndarray, " k"], room: int, price: float
-) -> NDArray[np.intp]:
-    best, best_gain = np.zeros(0, dtype=np.intp), 0.0
-    for value in np.quantile(sums / weights, _QUANTILES):
+@jit(inner=True)
+def _insert(items: Any, worth: Any, size: int, item: int, own: float) -> int:
+    """Put an item into a list that is sorted by worth, the best first and the earlier of equals; its new size.
+
+    A full list drops its last item, or does not take the new one.
+    """
+    most = len(items)
+    if size == most and own <= worth[size - 1]:
+        return size
+    at = size if size < most else most - 1
+    while at > 0 and worth[at - 1] < own:
+        worth[at], items[at] = worth[at - 1], items[at - 1]
+        at -= 1
+    worth[at], items[at] = own, item
+    return min(size + 1, most)
+
+
+@jit(inner=True)
+def _sorted_means(sums: Any, weights: Any) -> Any:
+    means = np.empty(len(sums))
+    for i in range(len(sums)):
+        mean, at = sums[i] / weights[i], i
+        while at > 0 and means[at - 1] > mean:
+            means[at] = means[at - 1]
+            at -= 1
+        means[at] = mean
+    return means
+
+
+@jit(inner=True)
+def _best_members(sums: Any, weights: Any, room: int, price: float, best: Any) -> int:
+    """The members of the best set, into ``best``, those first that are worth most; how many they are."""
+    pick, worth, means = np.empty(room, np.int64), np.empty(room), _sorted_means(sums, weights)
+    best_gain, best_value, best_size = 0.0, 0.0, 0
+    for quantile in _QUANTILES[: len(_QUANTILES) * min(len(sums), 1)]:
+        at = quantile * (len(means) - 1)
+        low = int(at)
+        high = min(low + 1, len(means) - 1)
+        value = means[low] + (at - low) * (means[high] - means[low])
         for _ in range(_ROUNDS):
-            worth = value * (2 * sums - value * weights) - price
-            pick = np.argsort(-worth, kind="stable")[:room]
-            pick = pick[worth[pick] > 0]
-            if not len(pick):
+            size, total, weight = _NONE, 0.0, 0.0
+            for i in range(len(sums)):
+                own = value * (2 * sums[i] - value * weights[i]) - price
+                if own > 0:
+                    size = _insert(pick, worth, size, i, own)
+            if size == 0:
                 break
-            value = sums[pick].sum() / weights[pick].sum()
-            gain = sums[pick].sum() ** 2 / weights[pick].sum() - price * len(pick)
+            for i in range(size):
+                total += sums[pick[i]]
+                weight += weights[pick[i]]
+            gain, before = total * total / weight - price * size, value
+            value = total / weight
             if gain > best_gain:
-                best, best_gain = pick, float(gain)
-    return best
+                best_gain, best_value, best_size = gain, value, size
+                for i in range(size):
+                    best[i] = pick[i]
+            if value == before:
+                break
+    size = _NONE
+    for i in range(best_size):
+        member = best[i]
+        own = best_value * (2 * sums[member] - best_value * weights[member])
+        size = _insert(pick, worth, size, member, own)
+    for i in range(size):
+        best[i] = pick[i]
+    return size

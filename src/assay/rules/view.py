@@ -117,6 +117,17 @@ class View:
                 before[row, column] = index.setdefault(last, len(index))
         return word, before, tuple(index)
 
+    @property
+    def forms(self) -> Int64[np.ndarray, "windows length"]:
+        """The word form at each place of each window, as ids into the names of the bags; 0 for nothing."""
+        return self._form_keys[0]
+
+    @cached_property
+    def places(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """(tokens,) the window of each of the view's tokens, and its position there."""
+        window, position = np.nonzero(self._real)
+        return window[self._rows].astype(np.int32), position[self._rows].astype(np.int32)
+
     def keys(self, slot: str) -> Keys:
         """What stands in ``slot``, one of :data:`SLOTS`, at each of the view's tokens. Cached."""
         if slot not in self._slots:

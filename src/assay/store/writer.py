@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from assay.store.atomic import make_directory, write_bytes, write_json, write_parquet, write_tensors, write_text
 from assay.store.provenance import provenance
@@ -80,11 +82,28 @@ class RunWriter:
             "corpus": dict(corpus),
             "started": _now(),
         }
+        self.taken_up = False
         self._files: dict[str, str] = {}
 
+    @classmethod
+    def take_up(cls, root: str | Path, verb: str, **described: Mapping[str, Any]) -> RunWriter:
+        """The writer of the newest run of the same description that was broken off under ``root``, else of a new one.
+
+        What is described must be equal, and so must the packages and Python: its files are then taken over one by one
+        with :meth:`adopt`, or written again. The arguments are those of the class.
+        """
+        fresh = cls(root, verb, **described)
+        for path in sorted(Path(root).glob(f"*-{verb}-*"), reverse=True):
+            spec = _broken_off(path)
+            if spec is not None and all(spec.get(name) == _plain(fresh.spec[name]) for name in _SAME):
+                fresh.id, fresh.path, fresh.spec, fresh.taken_up = path.name, path, spec, True
+                break
+        return fresh
+
     def __enter__(self) -> RunWriter:
-        make_directory(self.path, new=True)
-        write_json(self._place(SPEC), self.spec)
+        if not self.taken_up:
+            make_directory(self.path, new=True)
+            write_json(self._place(SPEC), self.spec)
         self._enlist(SPEC)
         return self
 
@@ -100,9 +119,16 @@ class RunWriter:
         Raises:
             ValueError: rows that don't fit the schema.
         """
-        table = build_table(name, rows)
+        self.arrow(name, build_table(name, rows))
+
+    def arrow(self, name: str, table: pa.Table) -> None:
+        """Write ``<name>.parquet`` from a table that was built and checked by :mod:`assay.store.schema`."""
         write_parquet(self._place(f"{name}.parquet"), table)
         self._enlist(f"{name}.parquet")
+
+    def adopt(self, name: str) -> None:
+        """List a file that was written under the run's directory on the way, atomically, by whoever."""
+        self._enlist(name)
 
     def tensors(self, name: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
         """Write ``tensors/<name>.safetensors``."""
@@ -130,3 +156,21 @@ class RunWriter:
 
     def _enlist(self, name: str) -> None:
         self._files[name] = sha256(self.path / name)
+
+
+_SAME = ("schema", "verb", "asked", "resolved", "subject", "corpus", "packages", "python")
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(value))
+
+
+def _broken_off(path: Path) -> dict[str, Any] | None:
+    """The spec of a run that is not whole; None where there is no such run."""
+    if (path / DONE).exists():
+        return None
+    try:
+        return json.loads((path / SPEC).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

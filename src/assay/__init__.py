@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.core.cache import cache_dir as cache_dir
+    from assay.core.direction import Direction as Direction
     from assay.core.ids import SiteId as SiteId
     from assay.core.ids import UnitId as UnitId
     from assay.errors import ActivationError as ActivationError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from assay.stats import score as score
     from assay.store import Run as Run
     from assay.store import open_run as open_run
+    from assay.store.query import query as query
     from assay.text import load_corpus as load_corpus
 
 __version__ = "0.1.0"
@@ -45,6 +47,7 @@ _PLACES = {
     "ActivationError": "assay.errors:ActivationError",
     "AssayError": "assay.errors:AssayError",
     "CorpusError": "assay.errors:CorpusError",
+    "Direction": "assay.core.direction:Direction",
     "DownloadError": "assay.errors:DownloadError",
     "ExplainOutcome": "assay.explain.experiment:ExplainOutcome",
     "ExplainRequest": "assay.explain.experiment:ExplainRequest",
@@ -68,6 +71,7 @@ _PLACES = {
     "load": "assay.model:load",
     "load_corpus": "assay.text:load_corpus",
     "open_run": "assay.store:open_run",
+    "query": "assay.store.query:query",
     "score": "assay.stats:score",
 }
 
@@ -75,6 +79,7 @@ __all__ = [
     "ActivationError",
     "AssayError",
     "CorpusError",
+    "Direction",
     "DownloadError",
     "ExplainOutcome",
     "ExplainRequest",
@@ -99,6 +104,7 @@ __all__ = [
     "load",
     "load_corpus",
     "open_run",
+    "query",
     "score",
 ]
 

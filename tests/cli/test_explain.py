@@ -27,6 +27,10 @@ class Request:
     seed: int
     out: str | None
     written: dict[str, Any]
+    sample: int = 30
+    dtype: str | None = None
+    device: str | None = None
+    trust_remote_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 def test_the_defaults_are_the_ones_of_the_contract(assay, asked: list[Request]) -> None:
     assert assay("explain").code == 0
-    assert asked == [Request("smollm2-135m", "spread10", ("rules", "lookup"), 8, 120_000, "bundled", True, 0, None, {})]
+    assert asked == [
+        Request("smollm2-135m", "spread10", ("rules", "self", "lookup"), 8, 120_000, "bundled", True, 0, None, {})
+    ]
 
 
 def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_path: Path) -> None:
@@ -65,10 +71,16 @@ def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_pa
     said = assay(
         *("explain", "--model", "m", "--units", "L1.mlp_act:0-3,spread4", "--explainer", "rules, lookup"),
         *("--rules", "32", "--tokens", "5000", "--corpus", "c.txt", "--no-behaviour", "--seed", "7", "--out", out),
-        *("--written", str(mine)),
+        *("--written", str(mine), "--sample", "4"),
+        *("--dtype", "fp32", "--device", "cpu", "--trust-remote-code", "m"),
     )
+    models = {"dtype": "fp32", "device": "cpu", "trust_remote_code": "m"}
     assert asked == [
-        Request("m", "L1.mlp_act:0-3,spread4", ("rules", "lookup"), 32, 5000, "c.txt", False, 7, out, {unit: rules})
+        Request(
+            *("m", "L1.mlp_act:0-3,spread4", ("rules", "lookup"), 32, 5000, "c.txt", False, 7, out, {unit: rules}),
+            sample=4,
+            **models,
+        )
     ]
     assert said.err.splitlines()[-1].startswith("next: assay show L1.mlp_act:7 --run ")
     assert f"--out {out}" in said.err

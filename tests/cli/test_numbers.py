@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.cli.numbers import highest, interval_text, listed, score_text, stacked
+from assay.cli.numbers import beside, highest, interval_text, listed, score_text
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_a_score_has_two_decimals_and_no_leading_zero(value: float | None, text:
 def test_an_interval_needs_both_ends() -> None:
     assert interval_text(0.41, 0.533) == "[.41 .53]"
     assert interval_text(None, 0.5) == ""
-    assert stacked(0.5, 0.4, 0.6).plain == ".50\n[.40 .60]"
-    assert stacked(0.5).plain == ".50"
+    assert beside(0.5, 0.4, 0.6).plain == " .50 [.40 .60]"
+    assert beside(-0.5).plain == "-.50"
 
 
 def test_the_highest_null_leaves_out_what_was_not_scored() -> None:

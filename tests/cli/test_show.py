@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import synthetic
-from assay.cli.report import cut, pair_units
+from assay.cli.report import cut, group_units
 from assay.cli.unit import highlighted
 from assay.store import open_run
 
@@ -39,14 +39,15 @@ def test_a_run_is_a_table_of_at_most_100_columns(assay, stored: Path) -> None:
     lines = said.out.splitlines()
     table = lines[: lines.index(next(line for line in lines if line.startswith("undecided:")))]
     assert max(map(len, table)) == 100
-    head, row, bounds = lines[2], lines[4], lines[5]
-    assert " ".join(head.split()) == "unit, depth r lookup null behaviour its null noise verdict"
+    head, unit, rules, lookup = lines[2], lines[4], lines[5], lines[6]
+    assert " ".join(head.split()) == "unit, explainer r null behaviour its null noise verdict"
     test = open_run(stored).tensors("test")
     scores = [f"{synthetic.r_of(test, claim):.2f}".lstrip("0") for claim in (0, 1)]
-    assert row.startswith("L1.mlp_act:7 ")
-    assert lines[6] == synthetic.SENTENCE
-    assert row.split()[-7:] == [*scores, ".03", ".31", ".00", ".28", "supported"]
-    assert "[.22 .40]" in bounds
+    assert unit.startswith("L1.mlp_act:7 ")
+    assert lines[7] == synthetic.SENTENCE
+    assert rules.split()[:2] == ["rules", scores[0]]
+    assert rules.split()[-6:] == [".31", "[.22", ".40]", ".00", ".28", "supported"]
+    assert lookup.split()[:2] == ["lookup", scores[1]]
     assert "mean r .66 over 2 units, above the lookup of equal length for 1 of 2" in said.out
     assert "1 supported, 1 undecided" in said.out
     assert f"undecided: {synthetic.REASON} (L3.mlp_act:40)" in said.out
@@ -55,10 +56,9 @@ def test_a_run_is_a_table_of_at_most_100_columns(assay, stored: Path) -> None:
     assert said.err.count("\n") == 1
 
 
-def test_depth_is_a_bar_under_the_unit(assay, stored: Path) -> None:
-    lines = assay("show").out.splitlines()
-    bars = [line.split()[0] for line in lines if line.startswith("━━")]
-    assert bars == ["━" * 6 + "─" * 7, "━" * 13]  # layers 1 and 3 of 4, 13 columns wide
+def test_depth_is_a_bar_beside_the_unit(assay, stored: Path) -> None:
+    bars = [line.split()[1] for line in assay("show").out.splitlines() if "━" in line]
+    assert bars == ["━" * 8 + "─" * 8, "━" * 16]  # layers 1 and 3 of 4
 
 
 def test_run_json_is_what_was_stored(assay, stored: Path) -> None:
@@ -187,12 +187,15 @@ def test_a_verdict_that_differs_is_named_and_exit_3(assay, stored: Path, recompu
     assert [row["claim"] for row in found["claims"]] == [0]
 
 
-def test_pairs_put_the_lookup_beside_every_other_explainer() -> None:
-    entries = [{"unit": u, "explainer": e} for u in "ab" for e in ("rules", "lookup", "prose")]
-    pairs = [(entry["unit"] + entry["explainer"], lookup and lookup["unit"]) for entry, lookup in pair_units(entries)]
-    assert pairs == [("arules", "a"), ("aprose", "a"), ("brules", "b"), ("bprose", "b")]
-    alone = pair_units([{"unit": "a", "explainer": "lookup"}])
-    assert alone == [({"unit": "a", "explainer": "lookup"}, None)]
+def test_units_are_grouped_with_the_lookup_last() -> None:
+    references = {"references": {"lookup": 0.25}}
+    entries = [{"unit": u, "explainer": e, **references} for u in "ab" for e in ("lookup", "rules", "self")]
+    groups = group_units(entries)
+    assert [group.unit for group in groups] == ["a", "b"]
+    assert [[entry["explainer"] for entry in group.entries] for group in groups] == [["rules", "self", "lookup"]] * 2
+    assert {group.lookup for group in groups} == {None}
+    alone = group_units(entries[1:2])  # where the lookup was not run, the reference of equal length stands in
+    assert alone[0].lookup == 0.25
 
 
 def test_a_long_sentence_is_cut_at_two_lines() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -105,7 +104,9 @@ def test_an_edit_above_a_cached_residual_equals_one_in_a_full_pass(model: Plante
     rows = np.flatnonzero(part.table.lengths >= length)[:6]
     ids = torch.as_tensor(part.table.ids[rows, :length].astype(np.int64))
     mask = torch.ones_like(ids)
-    edit = behaviour._setting(0, torch.full(ids.shape, 2.0), torch.ones_like(mask, dtype=torch.bool))
+    edit = behaviour._setting(
+        subject.units, UnitId(SITE, 0), torch.full(ids.shape, 2.0), torch.ones_like(mask, dtype=torch.bool)
+    )
     with torch.inference_mode():
         with subject.capture([SiteId(1, "resid_pre")]) as seen:
             subject.hidden(ids, mask)
@@ -183,8 +184,8 @@ class StillSubject:
 
     dtype = torch.float32
 
-    def __init__(self) -> None:
-        self.model = SimpleNamespace(get_output_embeddings=lambda: torch.nn.Linear(2, 3, bias=False))
+    def unembedding(self) -> torch.Tensor:
+        return torch.zeros(3, 2)
 
     @contextmanager
     def capture(self, sites: list[SiteId]) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.explain.claims import EXPLAINERS, VERSIONS, WRITTEN, Fitter, budget, plain_r, upright
+from assay.explain.claims import EXPLAINERS, VERSIONS, WRITTEN, Fitter, budget, executed, plain_r, upright
+from assay.explain.prose import Prose
 from assay.rules import RuleList
 from assay.stats import best_threshold, calibrate
 from explain.bench import Bench, true_rules
@@ -91,14 +92,14 @@ def test_a_strangers_explanation_makes_a_control(bench: Bench) -> None:
 
 
 def test_the_lookup_gets_no_more_bits_than_the_rules_used(bench: Bench) -> None:
-    fitter = Fitter(bench.material.fit.view, bench.subject.vocab_size, EXPLAINERS, rules=2)
+    fitter = Fitter(bench.material.fit.view, bench.subject.vocab_size, ("rules", "lookup"), rules=2)
     unit = bench.unit("context")
     fitted = fitter.fit(unit, np.ascontiguousarray(bench.fit[:, unit.index]))
-    rules, lookup = (fitted.explanations[name] for name in EXPLAINERS)
+    rules, lookup = (fitted.explanations[name] for name in ("rules", "lookup"))
     assert lookup.bits <= rules.bits + 1e-6
     a_token = 1 + 8 + np.log2(bench.subject.vocab_size)
     assert rules.bits - lookup.bits < a_token or len(lookup.entries) == len(bench.planted.truths[unit].positive)
-    for name in EXPLAINERS:
+    for name in ("rules", "lookup"):
         beside = fitted.references[name]
         assert list(beside) == ["lookup", "bigram", "lookup_full", "bigram_full"]
         assert max(beside["lookup"].bits, beside["bigram"].bits) <= fitted.explanations[name].bits + 1e-6
@@ -123,3 +124,19 @@ def test_the_budget_is_what_a_full_list_of_tokens_costs() -> None:
 
 def test_every_explainer_has_a_version() -> None:
     assert set(VERSIONS) == {*EXPLAINERS, WRITTEN}
+
+
+def test_prose_is_given_and_its_references_have_its_length(bench: Bench) -> None:
+    prose = Prose("It fires on words such as red.", 7, 1024, "mock", ("explain@1", "simulate@1"), ())
+    fitter = Fitter(bench.material.fit.view, bench.subject.vocab_size, ("rules", "self"), rules=2)
+    unit = bench.unit("effect")
+    fitted = fitter.fit(unit, np.ascontiguousarray(bench.fit[:, unit.index]), prose=prose)
+    assert list(fitted.explanations) == ["rules", "self"]
+    assert fitted.explanations["self"] is prose
+    assert prose.bits == 70
+    beside = fitted.references["self"]
+    assert 0 < beside["lookup"].bits <= 70
+    assert beside["lookup_full"].bits > 70
+    assert list(fitter.fit(unit, np.ascontiguousarray(bench.fit[:, unit.index]), False).explanations) == ["rules"]
+    with pytest.raises(TypeError, match="simulated, not executed"):
+        executed(prose, bench.material.choose.view)

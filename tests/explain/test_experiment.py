@@ -27,17 +27,18 @@ TOKENS = 32_000
 ENTRY = {
     *("unit", "explainer", "explanation", "rules", "bits", "r", "r_lo", "r_hi", "r_pos", "r_neg", "r_context", "f1"),
     *("auprc", "nulls", "references", "rank", "rank_of", "behaviour", "behaviour_lo", "behaviour_hi"),
-    *("behaviour_nulls", "behaviour_over_noise", "unscored", "verdict", "reason"),
+    *("behaviour_nulls", "behaviour_over_noise", "unscored", "verdict", "reason", "tokens_scored", "same_tokens"),
 }
 SUMMARY = {
     *("units", "mean_r", "median_r", "verdicts", "controls", "tokens", "seconds", "forward_seconds", "peak_rss_mb"),
-    "dtype",
+    *("dtype", "self"),
 }
 REAL = (
     *("r", "r_lo", "r_hi", "r_pos", "r_neg", "r_context", "f1", "auprc"),
     *("behaviour", "behaviour_lo", "behaviour_hi"),
 )
-SMALL = ExplainRequest(units="L1.mlp_act:0,L1.mlp_act:3", tokens=12_000, rules=2)
+EXECUTED = ("rules", "lookup")
+SMALL = ExplainRequest(units="L1.mlp_act:0,L1.mlp_act:3", explainers=EXECUTED, tokens=12_000, rules=2)
 
 
 def run(model: Planted, request: ExplainRequest, out: Path, **changes: Any) -> ExplainOutcome:
@@ -47,7 +48,7 @@ def run(model: Planted, request: ExplainRequest, out: Path, **changes: Any) -> E
 
 @pytest.fixture(scope="module")
 def outcome(model: Planted, tmp_path_factory: pytest.TempPathFactory) -> ExplainOutcome:
-    request = ExplainRequest(units=NAMED, tokens=TOKENS, rules=3)
+    request = ExplainRequest(units=NAMED, explainers=EXECUTED, tokens=TOKENS, rules=3)
     return run(model, request, tmp_path_factory.mktemp("runs"))
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from assay.core.ids import SiteId, UnitId
+from assay.errors import UsageError
 from assay.explain.claims import RIVALS, Fitted
 from assay.explain.lineup import COMPANIONS, assign_strangers, find_companions, rival_candidates, units_by_site
 
 LOW, HIGH = SiteId(0, "mlp_act"), SiteId(9, "mlp_act")
-SUBJECT: Any = SimpleNamespace(width=lambda site: 40)
+SUBJECT: Any = SimpleNamespace(units=SimpleNamespace(count=lambda site: 40))
 
 
 def units(site: SiteId, *indices: int) -> list[UnitId]:
@@ -32,6 +33,29 @@ def test_every_site_has_units_enough_for_rivals_and_strangers(targets: list[Unit
         assert len(own) > COMPANIONS
     assert found == find_companions(targets, SUBJECT, seed=0)
     assert not found or found != find_companions(targets, SUBJECT, seed=1)
+
+
+HEADS = SiteId(3, "head")
+
+
+@pytest.mark.parametrize(
+    ("heads", "targets", "message"),
+    [
+        (1, units(HEADS, 0), "L3.head has one unit only; an explanation is tested against those of others"),
+        (1, [*units(LOW, 1), *units(HEADS, 0)], "L3.head has one unit only"),
+        (2, units(HEADS, 0), "L3.head has two units only; ask for some of another site"),
+    ],
+)
+def test_a_site_with_nothing_to_compare_with_is_refused(heads: int, targets: list[UnitId], message: str) -> None:
+    subject: Any = SimpleNamespace(units=SimpleNamespace(count=lambda site: heads if site == HEADS else 40))
+    with pytest.raises(UsageError, match=message):
+        find_companions(targets, subject, seed=0)
+
+
+def test_few_heads_are_enough_beside_other_units() -> None:
+    subject: Any = SimpleNamespace(units=SimpleNamespace(count=lambda site: 2 if site == HEADS else 40))
+    found = find_companions([*units(LOW, 1), *units(HEADS, 0)], subject, seed=0)
+    assert UnitId(HEADS, 1) in found
 
 
 def test_a_stranger_is_another_unit_of_the_site() -> None:

@@ -9,8 +9,10 @@ import pytest
 
 import assay
 from assay.core.ids import UnitId
+from assay.explain import simulated
 from assay.explain.experiment import ExplainRequest, explain
 from assay.explain.verdicts import recompute
+from assay.judge import LocalJudge, Message
 from assay.store import open_run
 from assay.text import load_corpus
 from assay.text.corpus import BUNDLED
@@ -20,7 +22,9 @@ from explain.bench import planted_text
 def test_two_neurons_of_the_default_model(tmp_path: Path) -> None:
     subject = assay.load("smollm2-135m")
     corpus = load_corpus("bundled") if BUNDLED.is_file() else planted_text(documents=600)
-    request = ExplainRequest(units="L10.mlp_act:random2", tokens=12_000, behaviour=False, out=str(tmp_path))
+    request = ExplainRequest(
+        units="L10.mlp_act:random2", explainers=("rules", "lookup"), tokens=12_000, behaviour=False, out=str(tmp_path)
+    )
     found = explain(request, subject=subject, corpus=corpus)
     entries = found.result["units"]
     assert [entry["explainer"] for entry in entries] == ["rules", "lookup"] * 2
@@ -40,3 +44,46 @@ def test_two_neurons_of_the_default_model(tmp_path: Path) -> None:
     test = run.tensors("test")
     predicted, real = (test[name][0][test["scored"] == 1] for name in ("predictions", "activations"))
     assert np.corrcoef(predicted, real)[0, 1] == pytest.approx(entries[0]["r"], abs=1e-5)
+
+
+def test_the_default_model_explains_two_of_its_neurons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "CHOOSE_WINDOWS", 4)
+    monkeypatch.setattr(simulated, "TEST_WINDOWS", 22)
+    subject = assay.load("smollm2-135m")
+    corpus = load_corpus("bundled") if BUNDLED.is_file() else planted_text(documents=600)
+    request = ExplainRequest(
+        units="L20.mlp_act:1192,L23.mlp_act:930",
+        explainers=("rules", "self"),
+        rules=1,
+        tokens=12_000,
+        behaviour=False,
+        out=str(tmp_path),
+    )
+    found = explain(request, subject=subject, corpus=corpus)
+    told = found.result["summary"]["self"]
+    assert (told["judge"], told["windows"]) == ("smollm2-135m", {"choose": 4, "test": 22})
+    assert told["unscored_windows"] == {}
+    for entry in found.result["units"]:
+        if entry["explainer"] == "self" and entry["r"] is not None:
+            assert -0.3 < entry["r"] < 0.6
+            assert entry["explanation"].startswith("It fires on words such as ")
+            assert 600 < entry["tokens_scored"] < 22 * 64
+            assert entry["bits"] > 15 * 8
+    run = open_run(found.run_path)
+    assert all(row.stored == row.recomputed for row in recompute(run))
+
+
+def test_the_default_tokenizer_has_numbers_of_their_own() -> None:
+    """Each of 0 to 9 is one token behind a tab, so that no digit of a longer number is taken for it."""
+    subject = assay.load("smollm2-135m")
+    judge = LocalJudge(subject)
+    assert isinstance(judge.lines.numbers, list)
+    assert [subject.tokenizer.decode([i]) for i in judge.lines.numbers] == list("0123456789")
+    line = judge.lines.window([" gold", "\n", "2"])
+    assert subject.tokenizer.decode(line.ids) == " gold\tunknown\n⏎\tunknown\n2\t"
+    rendered = subject.tokenizer.decode(
+        judge.dialogue.ids([Message("user", "a<|im_end|>b"), Message("assistant", "It")])
+    )
+    assert rendered.endswith("<|im_start|>user\na<|im_end|>b<|im_end|>\n<|im_start|>assistant\nIt")
+    ids = judge.dialogue.ids([Message("user", "a<|im_end|>b"), Message("assistant", "It")])
+    assert ids.count(subject.tokenizer.eos_token_id) == 2  # the system's and the user's, not the one that is text

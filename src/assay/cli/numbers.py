@@ -31,10 +31,10 @@ def interval_text(lo: float | None, hi: float | None) -> str:
     return "" if lo is None or hi is None else f"[{score_text(lo)} {score_text(hi)}]"
 
 
-def stacked(value: float | None, lo: float | None = None, hi: float | None = None) -> Text:
-    """A score above its interval."""
+def beside(value: float | None, lo: float | None = None, hi: float | None = None) -> Text:
+    """A score and its interval; scores of a column stand below each other."""
     bounds = interval_text(lo, hi)
-    return Text.assemble((score_text(value), "bold"), *([("\n" + bounds, "dim")] if bounds else []))
+    return Text.assemble((f"{score_text(value):>4}", "bold"), *([(" " + bounds, "dim")] if bounds else []))
 
 
 def verdict_text(verdict: str | None) -> Text:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from rich.console import Console, Group
+import rich.console
 from rich.table import Table
 from rich.text import Text
 
-from assay.cli.numbers import STYLES, highest, score_text, stacked, verdict_text
+from assay.cli.numbers import STYLES, beside, highest, score_text, verdict_text
 from assay.cli.plain import plain
 from assay.cli.screen import screen
 from assay.core.ids import UnitId
 from assay.store.run import Run
 
 SENTENCE_LINES = 2
-NUMBERS = ("r", "lookup", "null", "behaviour", "its null", "noise")
+HEADINGS = ("unit, explainer", "r", "null", "behaviour", "its null", "noise", "verdict")
+RIGHT = ("null", "its null", "noise")
+DEPTH = 16  # columns of the bar
+LOOKUP = "lookup"
 BENCHMARK = "noise_equal_r"
 WITH_REASON = ("undecided", "void")
 
@@ -30,15 +33,16 @@ def print_run(run: Run) -> None:
         RunError: the run holds no result, or it is damaged.
     """
     result, console = run.result(), screen()
-    console.print(_heading(run))
+    console.print(heading(run))
     console.print(result_table(result, run.spec["subject"]["n_layers"], console.width))
     for line in _reasons(result["units"]):
         console.print(line, soft_wrap=True)
     console.print(_summary(result))
-    _print_files(run, console)
+    print_files(run, console)
 
 
-def _heading(run: Run) -> Text:
+def heading(run: Run) -> Text:
+    """Whose run it is."""
     subject, corpus = run.spec["subject"], run.spec["corpus"]
     return Text.assemble(
         (plain(subject["name"]), "bold"),
@@ -47,54 +51,67 @@ def _heading(run: Run) -> Text:
     )
 
 
-def pair_units(entries: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
-    """For each unit its main explanation (the first that is not the lookup) and its lookup, if that was run too."""
+class Group(NamedTuple):
+    """One unit's entries, each explainer's, the lookup last. ``lookup`` stands in where that was not run: its r, as
+    the first explainer's reference of equal length."""
+
+    unit: str
+    entries: list[Mapping[str, Any]]
+    lookup: float | None
+
+
+def group_units(entries: Sequence[Mapping[str, Any]]) -> list[Group]:
+    """The entries of a result by unit, in the order of the result."""
     by_unit: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for entry in entries:
         by_unit[entry["unit"]].append(entry)
-    pairs: list[tuple[Mapping[str, Any], Mapping[str, Any] | None]] = []
-    for group in by_unit.values():
-        lookup = next((entry for entry in group if entry["explainer"] == "lookup"), None)
-        others = [entry for entry in group if entry is not lookup]
-        pairs += [(entry, lookup) for entry in others] or [(group[0], None)]
-    return pairs
+    groups: list[Group] = []
+    for unit, own in by_unit.items():
+        own.sort(key=lambda entry: entry["explainer"] == LOOKUP)
+        run = own[-1]["explainer"] == LOOKUP
+        groups.append(Group(unit, own, None if run else own[0]["references"]["lookup"]))
+    return groups
 
 
-def result_table(result: Mapping[str, Any], n_layers: int, width: int) -> Group:
-    """The result of ``assay explain``, ``width`` columns wide: a row of numbers a unit, its sentence below."""
-    pairs = pair_units(result["units"])
-    unit_width = max(len(entry["unit"]) for entry, _ in pairs)
-    columns: dict[str, list[Text]] = {
-        "unit, depth": [_unit_cell(entry["unit"], n_layers, unit_width) for entry, _ in pairs],
-        "r": [stacked(entry["r"], entry["r_lo"], entry["r_hi"]) for entry, _ in pairs],
-        "lookup": [_lookup_cell(entry, lookup) for entry, lookup in pairs],
-        "null": [_null_cell(entry["nulls"]) for entry, _ in pairs],
-        "behaviour": [stacked(entry["behaviour"], entry["behaviour_lo"], entry["behaviour_hi"]) for entry, _ in pairs],
-        "its null": [_behaviour_null_cell(entry["behaviour_nulls"]) for entry, _ in pairs],
-        "noise": [Text(score_text(entry["behaviour_nulls"].get(BENCHMARK)), style="dim") for entry, _ in pairs],
-        "verdict": [verdict_text(entry["verdict"]) for entry, _ in pairs],
-    }
-    widths = {name: max(len(name), *(_width(cell) for cell in cells)) for name, cells in columns.items()}
-    blocks: list[Table | Text] = [_grid(widths, [Text(name, style="bold") for name in columns], width)]
+def result_table(result: Mapping[str, Any], n_layers: int, width: int) -> rich.console.Group:
+    """The result of ``assay explain``, ``width`` columns wide: for each unit a row an explainer, sentences below."""
+    groups = group_units(result["units"])
+    unit_width = max(len(group.unit) for group in groups)
+    rows = [[_row(entry) for entry in group.entries] for group in groups]
+    for group, own in zip(groups, rows, strict=True):
+        if group.lookup is not None:
+            own.append([Text(f"  {LOOKUP}"), beside(group.lookup), *(Text("") for _ in HEADINGS[2:])])
+    cells = [row for own in rows for row in own]
+    widths = [max(len(name), *(row[i].cell_len for row in cells)) for i, name in enumerate(HEADINGS)]
+    blocks: list[Table | Text] = [_grid(widths, [Text(name, style="bold") for name in HEADINGS], width)]
     blocks.append(Text("─" * width, style="dim"))
-    for i, (entry, _) in enumerate(pairs):
-        blocks.append(_grid(widths, [cells[i] for cells in columns.values()], width))
-        blocks.append(Text(cut(entry["explanation"], width) + "\n"))
-    return Group(*blocks)
+    for group, own in zip(groups, rows, strict=True):
+        blocks.append(_heading_of(group.unit, n_layers, unit_width))
+        blocks += [_grid(widths, row, width) for row in own]
+        blocks.append(Text("\n".join(_sentences(group.entries, width)) + "\n"))
+    return rich.console.Group(*blocks)
 
 
-def _grid(widths: Mapping[str, int], cells: Sequence[Text], width: int) -> Table:
+def _row(entry: Mapping[str, Any]) -> list[Text]:
+    return [
+        Text(f"  {plain(entry['explainer'])}"),
+        beside(entry["r"], entry["r_lo"], entry["r_hi"]),
+        _null_cell(entry["nulls"]),
+        beside(entry["behaviour"], entry["behaviour_lo"], entry["behaviour_hi"]),
+        _behaviour_null_cell(entry["behaviour_nulls"]),
+        Text(score_text(entry["behaviour_nulls"].get(BENCHMARK)), style="dim"),
+        verdict_text(entry["verdict"]),
+    ]
+
+
+def _grid(widths: Sequence[int], cells: Sequence[Text], width: int) -> Table:
     """One row at fixed widths, so that rows stand below each other; what room is left goes between the columns."""
-    gap = max(1, min(3, (width - sum(widths.values())) // len(widths)))
+    gap = max(1, min(3, (width - sum(widths)) // len(widths)))
     row = Table.grid(padding=(0, gap, 0, 0))
-    for name, columns in widths.items():
-        row.add_column(justify="right" if name in NUMBERS else "left", no_wrap=True, width=columns)
+    for name, columns in zip(HEADINGS, widths, strict=True):
+        row.add_column(justify="right" if name in RIGHT else "left", no_wrap=True, width=columns)
     row.add_row(*cells)
     return row
-
-
-def _width(cell: Text) -> int:
-    return max(line.cell_len for line in cell.split())
 
 
 def _null_cell(nulls: Mapping[str, float | None]) -> Text:
@@ -107,16 +124,22 @@ def _behaviour_null_cell(arms: Mapping[str, float | None]) -> Text:
     return _null_cell(deciding | {"mean": 0.0} if deciding else {})
 
 
-def _unit_cell(unit: str, n_layers: int, width: int) -> Text:
+def _heading_of(unit: str, n_layers: int, width: int) -> Text:
+    """The unit's name, and its depth as a bar."""
     layer = UnitId.parse(unit).site.layer
-    filled = max(1, round(width * (layer + 1) / n_layers))
-    return Text.assemble((unit, "bold"), "\n", ("━" * filled, "blue"), ("─" * (width - filled), "dim"))
+    filled = max(1, round(DEPTH * (layer + 1) / n_layers))
+    name = (unit.ljust(width), "bold")
+    return Text.assemble(name, "  ", ("━" * filled, "blue"), ("─" * (DEPTH - filled), "dim"))
 
 
-def _lookup_cell(entry: Mapping[str, Any], lookup: Mapping[str, Any] | None) -> Text:
-    if lookup is not None:
-        return stacked(lookup["r"], lookup["r_lo"], lookup["r_hi"])
-    return stacked(entry["references"]["lookup"])
+def _sentences(entries: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """What each explainer said; the lookup's table is left out beside others."""
+    told = [entry for entry in entries if entry["explainer"] != LOOKUP] or entries
+    shown: list[str] = []
+    for i, entry in enumerate(told):
+        said = entry["explanation"] or "nothing that could be used"
+        shown.append(cut(said if i == 0 else f"{entry['explainer']}: {said}", width))
+    return shown
 
 
 def cut(sentence: str, width: int) -> str:
@@ -126,13 +149,16 @@ def cut(sentence: str, width: int) -> str:
 
 
 def _reasons(entries: Sequence[Mapping[str, Any]]) -> list[Text]:
-    units: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for entry, _ in pair_units(entries):
-        if entry["verdict"] in WITH_REASON:
-            units[entry["verdict"], entry["reason"]].append(entry["unit"])
+    several = len({entry["explainer"] for entry in entries} - {LOOKUP}) > 1
+    units: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for group in group_units(entries):
+        for i, entry in enumerate(group.entries):
+            if entry["verdict"] in WITH_REASON and (i == 0 or entry["explainer"] != LOOKUP):
+                whose = f"{entry['explainer']} " if several else ""
+                units[whose, entry["verdict"], entry["reason"]].append(entry["unit"])
     return [
-        Text.assemble((verdict, STYLES[verdict]), f": {plain(reason)} ({_some(names)})")
-        for (verdict, reason), names in units.items()
+        Text.assemble(plain(whose), (verdict, STYLES[verdict]), f": {plain(reason)} ({_some(names)})")
+        for (whose, verdict, reason), names in units.items()
     ]
 
 
@@ -141,25 +167,42 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _summary(result: Mapping[str, Any]) -> Text:
-    summary = result["summary"]
-    pairs = pair_units(result["units"])
+    summary, entries = result["summary"], result["units"]
+    names = list(dict.fromkeys(entry["explainer"] for entry in entries))
     lines = Text()
-    for explainer in dict.fromkeys(entry["explainer"] for entry, _ in pairs):
-        own = [(entry, lookup) for entry, lookup in pairs if entry["explainer"] == explainer]
-        beaten = [entry["r"] > entry["references"]["lookup"] for entry, _ in own if _comparable(entry)]
+    for explainer in [name for name in names if name != LOOKUP] or names:
+        own = [entry for entry in entries if entry["explainer"] == explainer]
         lines.append(f"\n{explainer}: ", style="bold")
-        lines.append(f"mean r {score_text(_mean([entry['r'] for entry, _ in own]))} over {len(own)} units")
-        if beaten:
-            lines.append(f", above the lookup of equal length for {sum(beaten)} of {len(beaten)}")
-        counts = Counter(entry["verdict"] for entry, _ in own)
+        lines.append(f"mean r {score_text(_mean([entry['r'] for entry in own]))} over {len(own)} units")
+        lines.append(_compared(own))
+        counts = Counter(entry["verdict"] for entry in own)
         for i, verdict in enumerate(name for name in STYLES if counts[name]):
             lines.append(", " if i else "\n  ").append(f"{counts[verdict]} ").append(verdict, style=STYLES[verdict])
+        if explainer == "self" and summary.get("self"):
+            lines.append(_unscored(summary["self"]), style="dim")
     lines.append(
         f"\n{summary['tokens']:,} tokens in {summary['seconds']:.0f} s ({summary['forward_seconds']:.0f} s of it "
         f"in the model), {summary['peak_rss_mb'] / 1024:.1f} GiB of memory at most",
         style="dim",
     )
     return lines
+
+
+def _compared(own: Sequence[Mapping[str, Any]]) -> str:
+    """Beside what the mean r of an explainer stands: others on its tokens, or the lookup of equal length."""
+    same = [entry["same_tokens"] for entry in own if entry.get("same_tokens")]
+    if same:
+        means = {name: _mean([row[name]["r"] for row in same if name in row]) for name in same[0]}
+        beside = ", ".join(f"{plain(name)} {score_text(value)}" for name, value in means.items())
+        most = max(entry["tokens_scored"] for entry in own)
+        return f", on a sample of {most:,} tokens; there {beside}"
+    beaten = [entry["r"] > entry["references"]["lookup"] for entry in own if _comparable(entry)]
+    return f", above the lookup of equal length for {sum(beaten)} of {len(beaten)}" if beaten else ""
+
+
+def _unscored(told: Mapping[str, Any]) -> str:
+    replies, windows = (sum(told[f"unscored_{name}"].values()) for name in ("replies", "windows"))
+    return f"; unscored: {replies} of {told['replies']} replies, {windows} windows, {told['unscored_claims']} units"
 
 
 def _comparable(entry: Mapping[str, Any]) -> bool:
@@ -171,7 +214,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _print_files(run: Run, console: Console) -> None:
+def print_files(run: Run, console: rich.console.Console) -> None:
+    """Say where page and figure are."""
     for name, what in (("page.html", "page"), ("figure.svg", "figure")):
         if run.has(name):
             console.print(f"{what:7}{run.path / name}", soft_wrap=True)

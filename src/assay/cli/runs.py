@@ -65,10 +65,10 @@ def _result(info: RunInfo) -> dict[str, Any]:
     """What the run's result says; nothing where it has none, or its bytes are not the ones written."""
     if info.state == "whole":
         try:
-            summary = open_path(info.path).result()["summary"]
+            summary = open_path(info.path).result().get("summary", {})  # a recording has none
         except RunError:
             return {"state": "damaged", "units": None, "mean_r": None}
-        return {"units": summary["units"], "mean_r": summary["mean_r"]}
+        return {"units": summary.get("units"), "mean_r": summary.get("mean_r")}
     return {"units": None, "mean_r": None}
 
 

@@ -15,6 +15,7 @@ from assay.cli.plain import plain
 from assay.cli.report import print_run
 from assay.cli.screen import print_json, print_next, screen
 from assay.cli.unit import print_unit, unit_record
+from assay.cli.whole import first_unit, is_whole, print_whole, print_whole_json
 from assay.core.ids import UnitId
 from assay.errors import UsageError
 from assay.store.run import Run, open_run
@@ -56,8 +57,11 @@ def show(
         print_json(record) if as_json else print_unit(record, run)
         print_next(_command("assay show", run.id, out), "the whole run")
         return
-    print_json(run.result()) if as_json else print_run(run)
-    first = run.result()["units"][0]["unit"]
+    if is_whole(run):
+        print_whole_json(run) if as_json else print_whole(run)
+    else:
+        print_json(run.result()) if as_json else print_run(run)
+    first = first_unit(run)
     print_next(_command(f"assay show {first} --run", run.id, out), "its rules, its scores and where it fires most")
 
 

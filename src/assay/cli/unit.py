@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -32,22 +33,25 @@ def unit_record(run: Run, unit: UnitId) -> dict[str, Any]:
         UnknownName: the run did not explain this unit.
         RunError: a file of the run is missing or damaged.
     """
-    targets = [row for row in run.rows("units") if row["role"] == "target"]
-    names = [row["unit"] for row in targets]
+    units = run.table("units")
+    targets = units.filter(pc.equal(units["role"], "target"))
+    names: list[str] = targets["unit"].to_pylist()
     if str(unit) not in names:
         raise UnknownName("unit", str(unit), names, hint=f"(explained in run {run.id})")
     position = names.index(str(unit))
-    evidence = run.rows("evidence")
-    claims = [
-        _claim(row, [item for item in evidence if item["claim"] == row["claim"]])
-        for row in run.rows("claims")
-        if row["unit"] == str(unit) and row["role"] == "claim"
-    ]
+    own = run.table("claims")
+    own = own.filter(pc.and_(pc.equal(own["unit"], str(unit)), pc.equal(own["role"], "claim")))
+    evidence = run.table("evidence")
+    tests = evidence.filter(pc.is_in(evidence["claim"], value_set=own["claim"].combine_chunks())).to_pylist()
+    claims = [_claim(row, [item for item in tests if item["claim"] == row["claim"]]) for row in own.to_pylist()]
+    tensors, place = "exemplars", position
+    if isinstance(unit.index, int) and run.has(f"tensors/exemplars-{unit.site}.safetensors"):  # a run of whole layers
+        tensors, place = f"exemplars-{unit.site}", unit.index
     return {
         "run": str(run.path),
-        "unit": targets[position],
+        "unit": targets.slice(position, 1).to_pylist()[0],
         "claims": claims,
-        "exemplars": {side: _exemplars(run, position, side) for side in ("top", "bottom")},
+        "exemplars": {side: _exemplars(run, tensors, place, side) for side in ("top", "bottom")},
     }
 
 
@@ -66,10 +70,10 @@ def _claim(row: Mapping[str, Any], evidence: Sequence[Mapping[str, Any]]) -> dic
     }
 
 
-def _exemplars(run: Run, position: int, side: str) -> list[dict[str, Any]]:
+def _exemplars(run: Run, tensors: str, position: int, side: str) -> list[dict[str, Any]]:
     words = dict(zip(*(run.table("tokens").column(name).to_pylist() for name in ("id", "text")), strict=True))
     ids, activations, documents = (
-        run.tensor("exemplars", f"{side}_{part}")[position] for part in ("ids", "activations", "documents")
+        run.tensor(tensors, f"{side}_{part}")[position] for part in ("ids", "activations", "documents")
     )
     found: list[dict[str, Any]] = []
     for row, values, document in zip(ids, activations, documents, strict=True):
@@ -115,15 +119,22 @@ def _print_claim(console: Console, claim: Mapping[str, Any]) -> None:
     reason = f": {plain(claim['reason'])}" if claim["reason"] else ""
     heading = f"{plain(claim['explainer'])}, version {claim['version']}  "
     console.print(Text.assemble((heading, "bold"), verdict, reason))
-    console.print(Padding(Text(plain(claim["text"]), style="italic"), (0, 0, 0, 2), expand=False))
+    said = plain(claim["text"]) or "nothing that could be used"
+    console.print(Padding(Text(said, style="italic"), (0, 0, 0, 2), expand=False))
     for line in claim["lines"]:
         console.print(Padding(Text(plain(line)), (0, 0, 0, 4), expand=False))
     terms = ", ".join(f"{name} {value:.3g}" for name, value in claim["calibration"].items())
-    console.print(
-        Padding(Text(f"{claim['bits']:.0f} bits; calibration {terms}", style="dim"), (0, 0, 0, 2), expand=False)
-    )
+    source = _source(claim["rules"])
+    below = f"{source}{claim['bits']:.0f} bits; calibration {terms}"
+    console.print(Padding(Text(below, style="dim"), (0, 0, 0, 2), expand=False))
     if claim["evidence"]:
         console.print(Padding(_evidence_table(claim["evidence"]), (0, 0, 0, 2), expand=False))
+
+
+def _source(explanation: Mapping[str, Any]) -> str:
+    """Who wrote a sentence and with which prompts; nothing for what a judge did not write."""
+    prompts: list[str] = explanation.get("prompts", [])
+    return f"written by {plain(explanation['judge'])} with {plain(', '.join(prompts))}; " if prompts else ""
 
 
 def _evidence_table(evidence: Sequence[Mapping[str, Any]]) -> Table:

@@ -30,6 +30,7 @@ from assay.core.ids import SiteId, UnitId
 if TYPE_CHECKING:
     from assay.explain.material import Part, Progress
     from assay.model import Subject
+    from assay.model.units import Units
 
 POOL = 64
 EXCERPTS = 22
@@ -137,6 +138,10 @@ class Behaviour:
         chosen = np.sort(order[np.diff(marks) > 0])
         return chosen, self._pool.weights[chosen] / chance[chosen]
 
+    def excerpts(self, activations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Rows of the test table whose first 32 tokens a unit with these activations, (tokens,) flat, is run on."""
+        return self._pool.rows[self.draw(activations)[0]]
+
     @torch.inference_mode()
     def run(
         self, unit: UnitId, activations: NDArray[np.float32], arms: Mapping[str, NDArray[np.float32]]
@@ -159,7 +164,7 @@ class Behaviour:
             base, mask = pool.hidden[which], pool.mask[which]
             after: list[Tensor] = []
             for grid in grids.values():
-                with self.subject.edit(unit.site, _setting(unit.index, grid[part], scored[part])):
+                with self.subject.edit(unit.site, _setting(self.subject.units, unit, grid[part], scored[part])):
                     after.append(self.subject.forward_from(unit.site.layer, pool.below[unit.site.layer][which], mask))
             for name, values in zip(grids, self._change.divergences(base, after, mask), strict=True):
                 j[name].append(_per_excerpt(values, mask))
@@ -172,14 +177,11 @@ class Behaviour:
         )
 
 
-def _setting(index: int, set_to: Tensor, where: Tensor) -> Callable[[Tensor], Tensor]:
-    """An edit that sets one coordinate of a site (windows, length, width) where ``where`` holds."""
+def _setting(units: Units, unit: UnitId, set_to: Tensor, where: Tensor) -> Callable[[Tensor], Tensor]:
+    """An edit that sets one unit of a site (windows, length, width) where ``where`` holds."""
 
     def edit(values: Tensor) -> Tensor:
-        edited = values.clone()
-        target = set_to.to(values.device, values.dtype)
-        edited[..., index] = torch.where(where.to(values.device), target, values[..., index])
-        return edited
+        return torch.where(where.to(values.device)[..., None], units.put(unit, values, set_to), values)
 
     return edit
 
@@ -193,9 +195,8 @@ class _ChangeOfLogits:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        head = subject.model.get_output_embeddings()
-        self._fast = torch.bfloat16 if head.bias is None and subject.dtype == torch.float32 else None
-        self._matrix = head.weight.to(self._fast) if self._fast else None
+        matrix = subject.unembedding() if subject.dtype == torch.float32 else None
+        self._matrix = None if matrix is None else matrix.to(torch.bfloat16)
 
     def divergence(self, base: Tensor, after: Tensor, mask: Tensor) -> Float[Tensor, " n"]:
         """J in nats at every real token, (real tokens,)."""
@@ -218,7 +219,7 @@ class _ChangeOfLogits:
     def _change(self, one: Tensor, other: Tensor) -> Tensor:
         if self._matrix is None:
             return self.subject.unembed(other) - self.subject.unembed(one)
-        return (other - one).to(self._fast) @ self._matrix.T
+        return (other - one).to(self._matrix.dtype) @ self._matrix.T
 
 
 def inclusion(share: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ Everything here is settled on the fit and choose splits. The test split only ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -13,29 +13,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
+from assay.explain.prose import Prose
 from assay.rules import Condition, Lookup, LookupLearner, Rule, RuleLearner, RuleList, View
 from assay.rules.rule import HEADER_BITS, LISTED
 from assay.stats import Calibration, best_threshold, calibrate, correlate
 
-EXPLAINERS = ("rules", "lookup")
+SELF = "self"
+EXPLAINERS = ("rules", SELF, "lookup")
+SIMULATED = (SELF,)  # explainers whose predictions a judge makes, on a sample of the tokens
 WRITTEN = "written"  # the explainer's name of rules that a person brought
-VERSIONS: Mapping[str, int] = {"rules": 1, "lookup": 1, WRITTEN: 1}
+VERSIONS: Mapping[str, int] = {"rules": 1, SELF: 1, "lookup": 1, WRITTEN: 1}
 RIVALS = 8
-_LEAST_SLOPE = 1e-3
+LEAST_SLOPE = 1e-3
 
 
 @runtime_checkable
 class Explanation(Protocol):
-    """What can be executed, printed and stored as an explanation."""
+    """What can be printed and stored as an explanation."""
 
     @property
     def kind(self) -> str: ...
     @property
     def bits(self) -> float: ...
-    def predict(self, view: View, /) -> NDArray[np.float32]: ...
     def lines(self) -> list[str]: ...
     def sentence(self) -> str: ...
     def to_json(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class Executable(Explanation, Protocol):
+    """An explanation that gives its prediction itself, without a judge."""
+
+    def predict(self, view: View, /) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Claim:
 
     ``role`` is "control" for the explanation of a stranger, asserted on purpose of the wrong unit. ``rival`` is the
     unit whose explanation, among others of the run, does best on the choose split: the null that must be beaten.
+    Where ``unscored`` gives a reason, nothing is predicted, and line, threshold and rival mean nothing.
     """
 
     unit: UnitId
@@ -64,6 +74,7 @@ class Claim:
     rival: Explanation
     rival_unit: UnitId
     rival_calibration: Calibration
+    unscored: str | None = None
 
 
 def budget(rules: int, vocabulary: int) -> float:
@@ -86,19 +97,21 @@ class Fitter:
         activations: NDArray[np.float32],
         references: bool = True,
         written: RuleList | None = None,
+        prose: Prose | None = None,
     ) -> Fitted:
         """Learn what each explainer says of a unit; the lookup gets as many bits as the rules used.
 
-        ``written`` stands beside them as it is: nothing of it is fitted.
+        ``written`` and ``prose`` stand beside them as they are: nothing of them is fitted.
         """
-        made: dict[str, Explanation] = {}
+        made: dict[str, Explanation] = {} if prose is None else {SELF: prose}
         bits = budget(self.rules, self.vocabulary)
         if "rules" in self.explainers:
             learnt: RuleList = self._rules.fit(activations, self.rules)
             made["rules"], bits = learnt, learnt.bits
         if "lookup" in self.explainers:
             made["lookup"] = self._lookup.fit(activations, pairs=False, bits=bits)
-        made = {name: made[name] for name in self.explainers} | ({} if written is None else {WRITTEN: written})
+        made = {name: made[name] for name in self.explainers if name in made}
+        made |= {} if written is None else {WRITTEN: written}
         if not references:
             return Fitted(unit, made, {})
         full = {
@@ -135,20 +148,41 @@ def make_claim(
         fire_above: the fit split's 99th percentile.
         made: predictions on the view by id of their explanation, kept from one claim to the next.
     """
-    made = {} if made is None else made
+    kept = {} if made is None else made
 
     def predict(explanation: Explanation) -> NDArray[np.float32]:
-        if id(explanation) not in made:
-            made[id(explanation)] = explanation.predict(view)
-        return made[id(explanation)]
+        if id(explanation) not in kept:
+            kept[id(explanation)] = executed(explanation, view)
+        return kept[id(explanation)]
 
+    return settle(target, source, explainer, others, predict, activations, fire_above)
+
+
+def executed(explanation: Explanation, view: View) -> NDArray[np.float32]:
+    """What an explanation predicts at every token of a view: (tokens,).
+
+    Raises:
+        TypeError: one that only a judge can execute.
+    """
+    if not isinstance(explanation, Executable):
+        raise TypeError(f"an explanation of kind {explanation.kind!r} is simulated, not executed")
+    return explanation.predict(view)
+
+
+def settle(
+    target: UnitId,
+    source: Fitted,
+    explainer: str,
+    others: Sequence[Fitted],
+    predict: Callable[[Explanation], NDArray[np.float32]],
+    activations: NDArray[np.float32],
+    fire_above: float,
+) -> Claim:
+    """:func:`make_claim` with any way to predict, on the tokens of the choose split on which ``activations`` are."""
     explanation = source.explanations[explainer]
     predicted = predict(explanation)
     line = upright(predicted, activations)
-    # nobody wrote rules of the others: what was learnt of them stands in
-    rivals = [
-        (other.unit, other.explanations.get(explainer) or next(iter(other.explanations.values()))) for other in others
-    ]
+    rivals = [(other.unit, other.explanations.get(explainer) or _learnt(other)) for other in others]
     scores = [plain_r(predict(rival), activations) for _, rival in rivals]
     rival_unit, rival = rivals[int(np.argmax(scores))]
     return Claim(
@@ -164,6 +198,18 @@ def make_claim(
     )
 
 
+def _learnt(other: Fitted) -> Explanation:
+    """What stands in where an explainer has nothing of a unit: nobody wrote rules of the rivals."""
+    return next(explanation for explanation in other.explanations.values() if isinstance(explanation, Executable))
+
+
+def unscored_claim(target: UnitId, source: Fitted, explainer: str, reason: str) -> Claim:
+    """A claim of which nothing can be said."""
+    explanation, flat = source.explanations[explainer], Calibration(0.0, 0.0)
+    role = "claim" if source.unit == target else "control"
+    return Claim(target, explainer, role, explanation, flat, None, explanation, source.unit, flat, reason)
+
+
 def upright(predicted: NDArray[np.float32], activations: NDArray[np.float32]) -> Calibration:
     """The least-squares line from prediction to activation, never turned round.
 
@@ -174,7 +220,7 @@ def upright(predicted: NDArray[np.float32], activations: NDArray[np.float32]) ->
     if np.ptp(predicted) == 0:
         return line
     p, a = predicted.astype(np.float64), activations.astype(np.float64)
-    slope = max(line.slope, _LEAST_SLOPE * float(a.std()) / float(p.std()))
+    slope = max(line.slope, LEAST_SLOPE * float(a.std()) / float(p.std()))
     return Calibration(slope, float(a.mean() - slope * p.mean()))
 
 

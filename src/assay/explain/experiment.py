@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import platform
 import resource
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from assay.core.ids import UnitId, parse_units
-from assay.explain.claims import Claim, Fitted, Fitter, make_claim
-from assay.explain.evidence import Measured, claim_rows, contract_entry, evidence_rows, measure_claim, number
-from assay.explain.figure import figure_json, figure_svg
-from assay.explain.lineup import assign_strangers, find_companions, rival_candidates
-from assay.explain.material import FIRING_QUANTILE, Material, Progress, gather_material, record_part
-from assay.explain.measure import Tested, run_behaviour, run_test_pass
-from assay.explain.page import RunContent, build_page
-from assay.explain.recorded import exemplar_arrays, unit_rows
+from assay.core.direction import read_directions
+from assay.core.ids import parse_units
+from assay.explain.claims import SELF
+from assay.explain.material import WHOLE_SHARES, Progress, gather_material
+from assay.explain.oneself import Oneself
 from assay.explain.request import ExplainOutcome as ExplainOutcome
 from assay.explain.request import ExplainRequest as ExplainRequest
-from assay.explain.verdicts import ARMS, Judged, judge
-from assay.record import Recording
+from assay.explain.study import Study
+from assay.explain.verdicts import ARMS
+from assay.explain.whole.scope import whole_scope
+from assay.judge import Judge, LocalJudge
 from assay.store import RunWriter, runs_root
 from assay.text import Corpus, load_corpus
 
@@ -45,10 +36,12 @@ def explain(
     *,
     subject: Subject | None = None,
     corpus: Corpus | None = None,
+    judge: Judge | None = None,
 ) -> ExplainOutcome:
     """Explain units, test the explanations, and store everything as a run.
 
-    ``subject`` and ``corpus`` may be handed in instead of being loaded by name.
+    ``subject`` and ``corpus`` may be handed in instead of being loaded by name, and ``judge`` to write and simulate
+    the sentences of the explainer "self" in the place of the subject.
 
     Raises:
         UsageError: what was asked for can't be done: an unknown name, a unit out of range, a corpus too small.
@@ -56,224 +49,73 @@ def explain(
     """
     started = time.monotonic()
     request.check()
-    corpus = corpus or load_corpus(request.corpus, progress)
+    corpus = corpus or load_corpus(request.corpus, progress, tokens=request.tokens)
     if subject is None:
         from assay.model import load
 
         progress(f"loading {request.model}")
-        subject = load(request.model, progress=progress)
+        subject = load(
+            request.model, request.dtype, request.device, progress, trust_remote_code=request.trust_remote_code
+        )
+    if (scope := whole_scope(request.units, subject)) is not None:
+        from assay.explain.whole.experiment import explain_whole
+
+        material = gather_material(subject, corpus, request.tokens, request.seed, WHOLE_SHARES)
+        return explain_whole(request, subject, corpus, material, scope, progress)
     specs = ",".join([request.units, *request.written])
-    targets = parse_units(specs, subject.n_layers, subject.width, request.seed)
+    for unit, direction in read_directions(request.units).items():
+        subject.units.add(unit, direction)
+    targets = parse_units(specs, subject.n_layers, subject.units.count, request.seed)
+    for unit in targets:
+        subject.units.check(unit)
     material = gather_material(subject, corpus, request.tokens, request.seed)
+    oneself = None
+    if SELF in request.explainers:
+        oneself = Oneself(subject, judge or LocalJudge(subject), material, request.seed)
     root = runs_root(request.out)
     asked = asdict(replace(request, written={})) | {"written": {u: r.to_json() for u, r in request.written.items()}}
     resolved = asked | {"targets": [str(u) for u in targets], "length": material.fit.table.length}
+    directions = {unit: subject.directions[unit] for unit in targets if unit in subject.directions}
+    resolved |= {"directions": {str(unit): direction.describe() for unit, direction in directions.items()}}
+    resolved |= {"self": oneself.described() if oneself else None}
     writer = RunWriter(
         root,
         "explain",
         asked=asked,
         resolved=resolved | {"arms": list(ARMS)},
-        subject=_describe(subject),
+        subject=describe(subject),
         corpus={
             "name": corpus.name,
             "sha256": corpus.sha256,
+            "source": dict(corpus.source),
             "tokens": material.n_tokens,
             "splits_sha256": material.splits.sha256,
         },
     )
     with writer:
-        study = _Study(request, subject, material, targets, progress)
+        study = Study(request, subject, material, targets, oneself, progress)
         study.learn()
         study.test()
-        result = study.result(writer.id, time.monotonic() - started)
+        result = study.result(writer.id, time.monotonic() - started, peak_rss_mb())
         study.write(writer, result)
     return ExplainOutcome(writer.path, result)
 
 
-def _describe(subject: Subject) -> dict[str, Any]:
+def describe(subject: Subject) -> dict[str, Any]:
+    """A subject in the spec of a run."""
     return {
         "name": subject.name,
         "architecture": subject.architecture,
         "fingerprint": subject.fingerprint,
         "dtype": str(subject.dtype).removeprefix("torch."),
         "device": str(subject.device),
+        "revision": subject.revision,
         "reason": subject.reason,
         "n_layers": subject.n_layers,
     }
 
 
-class _Study:
-    """One execution: what is learnt, then what the test split says of it."""
-
-    def __init__(
-        self,
-        request: ExplainRequest,
-        subject: Subject,
-        material: Material,
-        targets: Sequence[UnitId],
-        progress: Progress,
-    ) -> None:
-        self.request, self.subject, self.material, self.progress = request, subject, material, progress
-        self.targets = list(targets)
-        self.units = self.targets + find_companions(self.targets, subject, request.seed)
-        self.seconds_forward = 0.0
-        self.behaviour: dict[str, NDArray[Any]] | None = None
-
-    def learn(self) -> None:
-        """Record the fit and choose splits, learn the explanations, and settle each claim."""
-        with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
-            self.recording = self._record("fit", Path(scratch))
-            choose = self._record("choose", Path(scratch))
-            fit_part, choose_part = self.material.fit, self.material.choose
-            assert self.recording.columns is not None
-            assert choose.columns is not None
-            self.fit = np.ascontiguousarray(self.recording.columns[fit_part.scored].T)
-            chosen = np.ascontiguousarray(choose.columns[choose_part.scored].T)
-        self.fire_above = np.quantile(self.fit, FIRING_QUANTILE, axis=1).astype(np.float64)
-        self.progress("reading the text as rules see it")
-        fitter = Fitter(fit_part.view, self.subject.vocab_size, self.request.explainers, self.request.rules)
-        self.fitted: list[Fitted] = []
-        for i, unit in enumerate(self.units):
-            self.progress(f"explaining {unit}", i / len(self.units))
-            written = self.request.written.get(str(unit))
-            self.fitted.append(fitter.fit(unit, self.fit[i], i < len(self.targets), written))
-        self.claims: list[Claim] = []
-        made: dict[int, NDArray[np.float32]] = {}
-        strangers = assign_strangers(self.units)
-        for i, unit in enumerate(self.targets):
-            sources = [(name, i) for name in self.fitted[i].explanations]
-            sources.append((self.request.explainers[0], strangers[i]))
-            for explainer, source in sources:
-                others = rival_candidates(self.fitted, i, strangers[i], self.request.seed)
-                level = float(self.fire_above[i])
-                claim = make_claim(
-                    unit, self.fitted[source], explainer, others, choose_part.view, chosen[i], level, made
-                )
-                self.claims.append(claim)
-
-    def _record(self, name: str, scratch: Path) -> Recording:
-        part = getattr(self.material, name)
-        made = record_part(self.subject, part, self.units, scratch / f"{name}.npy", self.progress)
-        self.seconds_forward += made.seconds_forward
-        return made
-
-    def test(self) -> None:
-        """Meet the test split: predictions, behaviour, scores and verdicts."""
-        part = self.material.test
-        self.tested: Tested = run_test_pass(self.subject, part, self.targets, self.claims, self.progress)
-        self.seconds_forward += self.tested.seconds_forward
-        if self.request.behaviour:
-            import torch
-
-            means = dict(zip(self.units, self.recording.gather(lambda s: s.moments.mean).tolist(), strict=True))
-            self.behaviour = run_behaviour(
-                self.subject.with_dtype(torch.float32),
-                part,
-                self.targets,
-                self.claims,
-                self.tested,
-                means,
-                self.request.seed,
-                self.progress,
-            )
-        self.progress("scoring")
-        self.measured: dict[int, Measured] = {}
-        place = {unit: i for i, unit in enumerate(self.targets)}
-        for i, claim in enumerate(self.claims):
-            if claim.role == "claim":
-                at = place[claim.unit]
-                self.measured[i] = measure_claim(
-                    i,
-                    claim,
-                    self.fitted[at],
-                    self.material,
-                    self.tested,
-                    at,
-                    self.fit[at],
-                    float(self.fire_above[at]),
-                    self.subject.width(claim.unit.site),
-                    self.request.seed,
-                )
-        self.unit_rows = unit_rows(self.recording, self.units, len(self.targets), self.fire_above)
-        self.claim_rows = claim_rows(self.claims)
-        self.judged: Judged = judge(
-            self.claim_rows, self.unit_rows, self.test_arrays(), self.behaviour, self.request.seed
-        )
-
-    def test_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of ``tensors/test.safetensors``."""
-        table = self.material.test.table
-        return {
-            "ids": table.flat_ids.astype(np.int32),
-            "documents": table.flat_documents.astype(np.int32),
-            "windows": table.flat_windows.astype(np.int32),
-            "positions": table.flat_positions.astype(np.int32),
-            "activations": self.tested.activations,
-            "predictions": self.tested.predictions,
-            "other_unit": self.tested.other_unit,
-            "scored": self.material.test.scored.astype(np.uint8),
-        }
-
-    def result(self, run: str, seconds: float) -> dict[str, Any]:
-        """The JSON of the contract."""
-        units = [contract_entry(i, self.claims[i], m, self.judged) for i, m in self.measured.items()]
-        first = [entry for entry in units if entry["explainer"] == self.request.explainers[0]]
-        r = [entry["r"] for entry in first if entry["r"] is not None]
-        control = self.judged.prediction.summary
-        by_behaviour = self.judged.behaviour.summary if self.judged.behaviour else None
-        return {
-            "run": run,
-            "subject": self.subject.name,
-            "units": units,
-            "summary": {
-                "units": len(self.targets),
-                "mean_r": number(float(np.mean(r))) if r else None,
-                "median_r": number(float(np.median(r))) if r else None,
-                "verdicts": {
-                    name: dict(Counter(e["verdict"] for e in units if e["explainer"] == name))
-                    for name in dict.fromkeys(entry["explainer"] for entry in units)
-                },
-                "controls": {
-                    "prediction": control._asdict(),
-                    "behaviour": by_behaviour._asdict() if by_behaviour else None,
-                },
-                "tokens": sum(self.material.n_tokens.values()),
-                "seconds": round(seconds, 1),
-                "forward_seconds": round(self.seconds_forward, 1),
-                "peak_rss_mb": round(_peak_rss_mb(), 1),
-                "dtype": str(self.subject.dtype).removeprefix("torch."),
-            },
-        }
-
-    def write(self, writer: RunWriter, result: dict[str, Any]) -> None:
-        """Everything into the run directory."""
-        arrays = {"test": self.test_arrays(), "exemplars": exemplar_arrays(self.recording, self.targets)}
-        if self.behaviour is not None:
-            arrays["behaviour"] = self.behaviour
-        seen = np.unique(
-            np.concatenate(
-                [arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items() if n.endswith("_ids"))]
-            )
-        )
-        texts = self.subject.token_texts()
-        tables = {
-            "units": self.unit_rows,
-            "claims": self.claim_rows,
-            "evidence": evidence_rows(self.claims, self.measured, self.judged),
-            "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
-        }
-        for name, rows in tables.items():
-            writer.table(name, rows)
-        for name, tensors in arrays.items():
-            metadata = {"arms": ",".join(ARMS)} if name == "behaviour" else None
-            writer.tensors(name, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)
-        writer.result(result)
-        self.progress("drawing the figure and the page")
-        writer.file("figure.json", figure_json(result))
-        writer.file("figure.svg", figure_svg(result))
-        writer.file("page.html", build_page(RunContent(writer.spec, tables, arrays, result)))
-
-
-def _peak_rss_mb() -> float:
+def peak_rss_mb() -> float:
+    """The most memory that the process has held."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 / (1024 if platform.system() == "Darwin" else 1)

@@ -63,7 +63,7 @@ def build_figure(result: Mapping[str, Any]) -> alt.VConcatChart:
         panels.append(_BEHAVIOUR)
     datasets: dict[str, list[dict[str, Any]]] = {}
     charts = [_chart(panel, units, explainers, places, axis, datasets, panel is panels[-1]) for panel in panels]
-    chart = _dressed(alt.vconcat(*charts, spacing=22).resolve_scale(color="independent", shape="independent"))
+    chart = dressed(alt.vconcat(*charts, spacing=22).resolve_scale(color="independent", shape="independent"))
     chart.datasets = datasets
     return chart
 
@@ -197,7 +197,8 @@ def _legend(explainers: Sequence[str], panel: _Panel) -> tuple[alt.Color, alt.Sh
     return alt.Color("series:N", scale=colours, legend=legend), alt.Shape("series:N", scale=shapes, legend=legend)
 
 
-def _dressed(chart: alt.VConcatChart) -> alt.VConcatChart:
+def dressed(chart: alt.VConcatChart) -> alt.VConcatChart:
+    """The chart in the house's colours and type."""
     return (
         chart.configure(background="transparent", font=_FONT, padding=4, aria=False)
         .configure_view(stroke=None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assay.core.ids import SiteId, UnitId
+from assay.errors import UsageError
 from assay.explain.claims import RIVALS, Fitted
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ def units_by_site(units: Sequence[UnitId]) -> dict[SiteId, list[UnitId]]:
 
 
 def find_companions(targets: Sequence[UnitId], subject: Subject, seed: int) -> list[UnitId]:
-    """Other units of the targets' sites: two at least explained beside each, and enough in all for the rivals."""
+    """Other units of the targets' sites: two at least explained beside each, and enough in all for the rivals.
+
+    A site with few units, such as the heads of a layer, gives as many as it has.
+
+    Raises:
+        UsageError: a site with a single unit, or two units in all: there is nothing to compare with.
+    """
     sites = units_by_site(targets)
     least = {site: max(COMPANIONS + 1 - len(own), 0) for site, own in sites.items()}
     short = RIVALS + 2 - len(targets) - sum(least.values())
@@ -35,8 +42,12 @@ def find_companions(targets: Sequence[UnitId], subject: Subject, seed: int) -> l
         wanted = least[site] + extra
         rng = np.random.default_rng([seed, 5, *str(site).encode()])
         taken = {unit.index for unit in own}
-        free = [int(i) for i in rng.permutation(subject.width(site)) if int(i) not in taken]
+        free = [int(i) for i in rng.permutation(subject.units.count(site)) if int(i) not in taken]
+        if len(own) + len(free) < 2:
+            raise UsageError(f"{site} has one unit only; an explanation is tested against those of others at its site")
         found += [UnitId(site, i) for i in free[:wanted]]
+    if len(targets) + len(found) < 3:
+        raise UsageError(f"{', '.join(map(str, sites))} has two units only; ask for some of another site beside them")
     return found
 
 

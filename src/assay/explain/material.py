@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LENGTH = 64
 SHARES = (0.6, 0.2, 0.2)
+WHOLE_SHARES = (4 / 6, 1 / 6, 1 / 6)
 FEWEST = 12_000
 FIRING_QUANTILE = 0.99
 
@@ -70,8 +71,10 @@ class Material:
         return {part.name: part.table.n_tokens for part in (self.fit, self.choose, self.test)}
 
 
-def gather_material(subject: Subject, corpus: Corpus, tokens: int, seed: int) -> Material:
-    """Split a corpus by document and tokenise ``tokens`` tokens of it: 60 % to fit, 20 % to choose, 20 % to test.
+def gather_material(
+    subject: Subject, corpus: Corpus, tokens: int, seed: int, shares: tuple[float, float, float] = SHARES
+) -> Material:
+    """Split a corpus by document and tokenise ``tokens`` tokens of it, by these shares to fit, to choose and to test.
 
     Raises:
         UsageError: fewer tokens asked for than anything can be said from.
@@ -79,10 +82,10 @@ def gather_material(subject: Subject, corpus: Corpus, tokens: int, seed: int) ->
     """
     if tokens < FEWEST:
         raise UsageError(f"--tokens must be {FEWEST:,} or more, got {tokens:,}; intervals need the documents")
-    splits = split(corpus, seed, SHARES)
+    splits = split(corpus, seed, shares)
     texts, special = subject.token_texts(), sorted(subject.special_ids)
     parts: list[Part] = []
-    for name, documents, share in zip(("fit", "choose", "test"), splits, SHARES, strict=True):
+    for name, documents, share in zip(("fit", "choose", "test"), splits, shares, strict=True):
         budget = round(tokens * share)
         table = tokenise(
             documents,

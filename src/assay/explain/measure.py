@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
-from assay.explain.behaviour import Behaviour, Divergences
-from assay.explain.claims import Claim, plain_r
+from assay.explain.behaviour import LENGTH, Behaviour, Divergences
+from assay.explain.claims import SIMULATED, Claim, executed, plain_r
 from assay.explain.material import Part, Progress
+from assay.explain.oneself import Oneself
 from assay.explain.verdicts import ARMS
 from assay.record import stream
 from assay.referee import shuffled
@@ -28,9 +29,10 @@ Floats = NDArray[np.float32]
 class Tested:
     """What the test split said.
 
-    ``activations``: (targets, n) in flat order. ``predictions``, ``other_unit``: (claims, n), calibrated. ``rank``:
-    by claim, the place of its unit when all units of the site are ordered by their r with the prediction, from 1;
-    None where that r is not defined: a constant prediction or activation.
+    ``activations``: (targets, n) in flat order. ``predictions``, ``other_unit``: (claims, n), calibrated; NaN where a
+    judge was not asked. ``rank``: by claim, the place of its unit when all units of the site are ordered by their r
+    with the prediction, from 1; None where that r is not defined: a constant prediction or activation. ``sampled``:
+    (n,) the tokens that simulated claims are scored on, None where there are no such claims.
     """
 
     activations: Floats
@@ -38,31 +40,76 @@ class Tested:
     other_unit: Floats
     rank: tuple[int | None, ...]
     seconds_forward: float
+    sampled: NDArray[np.bool_] | None = None
+
+    def tokens(self, claim: int, explainer: str, scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(n,) the tokens that a claim is scored on: all that count, or those of the sample with an answer."""
+        if explainer not in SIMULATED or self.sampled is None:
+            return scored
+        return self.sampled & np.isfinite(self.predictions[claim]) & np.isfinite(self.other_unit[claim])
 
 
 def run_test_pass(
-    subject: Subject, part: Part, targets: Sequence[UnitId], claims: Sequence[Claim], progress: Progress
+    subject: Subject,
+    part: Part,
+    targets: Sequence[UnitId],
+    claims: Sequence[Claim],
+    progress: Progress,
+    oneself: Oneself | None = None,
 ) -> Tested:
-    """Predict every claim on the test split, record its unit, and rank the unit among all of its site."""
-    views = part.full_view
-    predictions = np.stack([_line(c.calibration(c.explanation.predict(views))) for c in claims])
-    rivals = np.stack([_line(c.rival_calibration(c.rival.predict(views))) for c in claims])
+    """Predict every claim on the test split, record its unit, and rank the unit among all of its site.
+
+    Args:
+        oneself: makes the predictions of simulated claims; None where there are none.
+    """
+    predictions, rivals = _predict(part, claims, oneself, progress)
     sites = sorted({unit.site for unit in targets})
-    sums = {site: _SiteSums(subject.width(site), [c for c in claims if c.unit.site == site]) for site in sites}
-    of_site = {site: [i for i, c in enumerate(claims) if c.unit.site == site] for site in sites}
+    sampled = None if oneself is None else oneself.counted
+    of_site = {
+        (site, simulated): [
+            i
+            for i, c in enumerate(claims)
+            if c.unit.site == site and (c.explainer in SIMULATED) == simulated and c.unscored is None
+        ]
+        for site in sites
+        for simulated in (False, True)
+    }
+    of_site = {key: own for key, own in of_site.items() if own}
+    everyone = {site: subject.units.at(site) for site in sites}
+    place = {site: {index: i for i, index in enumerate(units)} for site, units in everyone.items()}
+    sums = {key: _SiteSums(place[key[0]], [claims[i] for i in own]) for key, own in of_site.items()}
+    counted = {
+        key: part.scored if sampled is None or not key[1] else sampled & np.isfinite(predictions[own]).all(0)
+        for key, own in of_site.items()
+    }
     activations = np.zeros((len(targets), part.table.n_tokens), dtype=np.float32)
     done, seconds = 0, 0.0
     names = [document.id for document in part.documents]
-    for block in stream(subject, part.table, sites, document_ids=names):
-        keep = part.scored[block.flat]
+    for block in stream(subject, part.table, sites, columns=everyone, document_ids=names):
         for i, unit in enumerate(targets):
-            activations[i, block.flat] = block.activations[unit.site][:, unit.index]
-        for site, values in block.activations.items():
-            sums[site].update(values[keep], predictions[of_site[site]][:, block.flat[keep]])
+            activations[i, block.flat] = block.activations[unit.site][:, place[unit.site][unit.index]]
+        for key, own in of_site.items():
+            keep = counted[key][block.flat]
+            sums[key].update(block.activations[key[0]][keep], predictions[own][:, block.flat[keep]])
         done, seconds = done + len(block.flat), seconds + block.seconds
         progress("testing on unseen documents", done / part.table.n_tokens)
-    rank = {i: place for site in sites for i, place in zip(of_site[site], sums[site].ranks(), strict=True)}
-    return Tested(activations, predictions, rivals, tuple(rank[i] for i in range(len(claims))), seconds)
+    rank = {i: place for key, own in of_site.items() for i, place in zip(own, sums[key].ranks(), strict=True)}
+    return Tested(activations, predictions, rivals, tuple(rank.get(i) for i in range(len(claims))), seconds, sampled)
+
+
+def _predict(part: Part, claims: Sequence[Claim], oneself: Oneself | None, progress: Progress) -> tuple[Floats, Floats]:
+    """Predictions of the claims and of their rivals, (claims, n) each; NaN throughout for a claim without any."""
+    own, rivals = (np.full((len(claims), part.table.n_tokens), np.nan, dtype=np.float32) for _ in range(2))
+    for i, claim in enumerate(claims):
+        if claim.unscored is not None:
+            continue
+        if claim.explainer in SIMULATED and oneself is not None:
+            progress(f"simulating what was said of {claim.unit}", i / len(claims))
+            own[i], rivals[i] = oneself.predictions(claim)
+        else:
+            own[i] = _line(claim.calibration(executed(claim.explanation, part.full_view)))
+            rivals[i] = _line(claim.rival_calibration(executed(claim.rival, part.full_view)))
+    return own, rivals
 
 
 def _line(values: NDArray[np.float64]) -> Floats:
@@ -70,10 +117,11 @@ def _line(values: NDArray[np.float64]) -> Floats:
 
 
 class _SiteSums:
-    """Streaming correlations of a site's claims with all of its units."""
+    """Streaming correlations of a site's claims with all of its units; ``place`` is where each has its column."""
 
-    def __init__(self, width: int, claims: Sequence[Claim]) -> None:
-        self.claims, self.n = claims, 0
+    def __init__(self, place: Mapping[int | str, int], claims: Sequence[Claim]) -> None:
+        self.place, self.claims, self.n = place, claims, 0
+        width = len(place)
         self.x, self.xx = np.zeros(width), np.zeros(width)
         self.p, self.pp = np.zeros(len(claims)), np.zeros(len(claims))
         self.px = np.zeros((len(claims), width))
@@ -89,12 +137,14 @@ class _SiteSums:
 
     def ranks(self) -> list[int | None]:
         """Units of the site whose r with the claim's prediction is above that of its own unit, plus one."""
+        if not self.n:
+            return [None] * len(self.claims)
         covariance = self.px / self.n - np.outer(self.p, self.x) / self.n**2
         x_sd, p_sd = self._sd(self.x, self.xx), self._sd(self.p, self.pp)
         relative = covariance / np.where(x_sd > 0, x_sd, np.inf)
         places: list[int | None] = []
         for claim, row, spread in zip(self.claims, relative, p_sd, strict=True):
-            own = claim.unit.index
+            own = self.place[claim.unit.index]
             defined = spread > 0 and x_sd[own] > 0
             places.append(1 + int((row > row[own]).sum()) if defined else None)
         return places
@@ -115,12 +165,15 @@ def run_behaviour(
     means: Mapping[UnitId, float],
     seed: int,
     progress: Progress,
+    oneself: Oneself | None = None,
 ) -> dict[str, NDArray[Any]]:
     """The arrays of ``tensors/behaviour.safetensors``: J of every arm of every claim, in fp32.
 
     Args:
         subject: in fp32.
+        tested: simulated claims' predictions in it are completed by the excerpts of their units.
         means: by unit, its mean on the fit split: the arm that every score is measured against.
+        oneself: makes the predictions of simulated claims; None where there are none.
     """
     runs = Behaviour(subject, part, {unit.site.layer for unit in targets}, seed, progress)
     found: dict[int, tuple[Divergences, dict[str, str]]] = {}
@@ -128,18 +181,26 @@ def run_behaviour(
         progress(f"replacing {unit} by its predictions", place / len(targets))
         real, keep = tested.activations[place], part.scored
         arms: dict[str, Floats] = {"mean": np.full_like(real, means[unit])}
-        own = [i for i, claim in enumerate(claims) if claim.unit == unit]
+        own = [i for i, claim in enumerate(claims) if claim.unit == unit and claim.unscored is None]
         for i in own:
+            if claims[i].explainer in SIMULATED and oneself is not None:
+                excerpts = oneself.predictions(claims[i], runs.excerpts(real), LENGTH)
+                tested.predictions[i], tested.other_unit[i] = excerpts
             arms[f"{i}.prediction"] = tested.predictions[i]
             if claims[i].role == "claim":
+                scored_on = tested.tokens(i, claims[i].explainer, keep)
+                r = plain_r(tested.predictions[i][scored_on], real[scored_on])
                 arms[f"{i}.other_unit"] = tested.other_unit[i]
-                arms[f"{i}.shuffled"] = _shuffled(tested.predictions[i], keep, seed)
-                arms[f"{i}.noise_equal_r"] = noisy(real, keep, plain_r(tested.predictions[i][keep], real[keep]), seed)
+                arms[f"{i}.shuffled"] = _shuffled(
+                    tested.predictions[i], keep & np.isfinite(tested.predictions[i]), seed
+                )
+                arms[f"{i}.noise_equal_r"] = noisy(real, keep, r, seed)
         result = runs.run(unit, real, arms)
         for i in own:
             # a control has its rival in common with the claim of the same explainer: one run of that arm serves both
-            twin = next(k for k in own if claims[k].role == "claim" and claims[k].explainer == claims[i].explainer)
-            names = {arm: f"{i}.{arm}" for arm in ARMS} | {"mean": "mean", "other_unit": f"{twin}.other_unit"}
+            twins = [k for k in own if claims[k].role == "claim" and claims[k].explainer == claims[i].explainer]
+            names = {arm: f"{i}.{arm}" for arm in ARMS} | {"mean": "mean"}
+            names |= {"other_unit": f"{twins[0]}.other_unit"} if twins else {}
             found[i] = result, names
     return _pack(found, len(claims))
 
@@ -163,7 +224,7 @@ def noisy(real: Floats, scored: NDArray[np.bool_], r: float, seed: int) -> Float
 
 
 def _pack(found: Mapping[int, tuple[Divergences, dict[str, str]]], n_claims: int) -> dict[str, NDArray[Any]]:
-    size = max(len(result.windows) for result, _ in found.values())
+    size = max((len(result.windows) for result, _ in found.values()), default=1)
     j = np.full((n_claims, len(ARMS), size), np.nan)
     weights, floor = np.zeros((n_claims, size)), np.zeros((n_claims, size))
     documents, windows = (np.full((n_claims, size), -1, dtype=np.int32) for _ in range(2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -92,10 +93,11 @@ class Arm(NamedTuple):
 
 
 class ClaimView(NamedTuple):
-    """One explanation as shown."""
+    """One explanation as shown; ``source`` says who wrote it, if it is a sentence that a judge wrote."""
 
     explainer: str
     text: str
+    source: str
     lines: list[tuple[str, str]]
     bits: str
     verdict: str
@@ -147,7 +149,7 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
         for place, claim in enumerate(own):
             less = amount if place == 0 else amount._replace(strongest=2, quantiles=0, random=0)
             predicted = test["predictions"][claim["claim"]]
-            groups = draw(text, target["unit"], real, predicted, less, scale)
+            groups = draw(_seen(text, test, predicted), target["unit"], real, predicted, less, scale)
             arms, floor = _arms(behaviour, claim["claim"])
             shown.append(_claim(claim, evidence.get(claim["claim"], []), arms, floor, groups))
         sides = [
@@ -156,6 +158,14 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
         ]
         views.append(UnitView(target["unit"], _facts(target, scale), scale.number(scale.full), shown, *sides))
     return views
+
+
+def _seen(text: TestText, test: Mapping[str, NDArray[Any]], predicted: NDArray[np.float32]) -> TestText:
+    """The text with the tokens to look at: all that are scored, or, where a judge predicts, those of its sample."""
+    answered = np.isfinite(predicted)
+    if answered.all():
+        return text
+    return replace(text, scored=text.scored & answered & test["sampled"].astype(bool))
 
 
 def _facts(unit: Row, scale: Scale) -> list[str]:
@@ -171,11 +181,13 @@ def _facts(unit: Row, scale: Scale) -> list[str]:
 
 def _claim(claim: Row, evidence: Sequence[Row], arms: list[Arm], floor: str, groups: list[Group]) -> ClaimView:
     overall = next((row for row in evidence if row["check"] == "claim"), None)
-    lines = [visible(line).partition(" when ") for line in json.loads(claim["lines"])]
+    said = json.loads(claim["rules"])
+    prompts = said.get("prompts", [])
     return ClaimView(
         claim["explainer"],
-        visible(claim["text"]),
-        [(value.replace("-", "−", 1), when) if between else ("", value) for value, between, when in lines],
+        visible(claim["text"]) or "nothing that could be used",
+        visible(f"written by {said['judge']} with {', '.join(prompts)}") if prompts else "",
+        [_split(visible(line), bool(prompts)) for line in json.loads(claim["lines"])],
         f"{claim['bits']:,.0f}",
         overall["verdict"] or "undecided" if overall else "undecided",
         visible(overall["reason"]) if overall else "no verdict was recorded",
@@ -186,8 +198,15 @@ def _claim(claim: Row, evidence: Sequence[Row], arms: list[Arm], floor: str, gro
     )
 
 
+def _split(line: str, prose: bool) -> tuple[str, str]:
+    """A rule's line as its value and its condition; a candidate's sentence whole."""
+    value, between, when = line.partition(" when ")
+    return ("", line) if prose or not between else (value.replace("-", "−", 1), when)
+
+
 def _score(row: Row) -> ScoreRow:
-    name, gloss = _MEASURES.get(row["measure"], (row["measure"].replace("_", " "), row["check"]))
+    gloss = "paired, on this claim’s tokens" if row["measure"].startswith("r_above_") else row["check"]
+    name, gloss = _MEASURES.get(row["measure"], (row["measure"].replace("_", " "), gloss))
     value, low, high = row["value"], row["lo"], row["hi"]
     nulls, references = (
         {key: v for key, v in json.loads(row[column]).items() if v is not None} for column in ("nulls", "references")

@@ -37,7 +37,7 @@ def unit_rows(
             "unit": str(unit),
             "layer": unit.site.layer,
             "kind": unit.site.kind,
-            "index": unit.index,
+            "index": unit.number,
             "count": int(count),
             "q99": float(fire_above[i]),
             "role": "target" if i < n_targets else "companion",

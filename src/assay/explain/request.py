@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import UnknownName, UsageError
-from assay.explain.claims import EXPLAINERS
+from assay.explain.claims import EXPLAINERS, SIMULATED
 from assay.rules import RuleList
 
 MAX_RULES = 64
@@ -18,16 +18,22 @@ MAX_RULES = 64
 class ExplainRequest:
     """What is asked for; the same names as the options of ``assay explain``.
 
+    ``dtype``, ``device`` and ``trust_remote_code`` are those of :func:`assay.model.load`.
+    ``sample``: with ``units`` "all", how many of them, drawn at random, have their behaviour tested.
     ``written`` are rule lists that a person wrote, by unit: each is tested beside what is learnt of that unit.
     """
 
     model: str = "smollm2-135m"
+    dtype: str | None = None
+    device: str | None = None
+    trust_remote_code: str | None = None
     units: str = "spread10"
     explainers: tuple[str, ...] = EXPLAINERS
     rules: int = 8
     tokens: int = 120_000
     corpus: str = "bundled"
     behaviour: bool = True
+    sample: int = 30
     seed: int = 0
     out: str | None = None
     written: Mapping[str, RuleList] = field(default_factory=dict)
@@ -46,8 +52,12 @@ class ExplainRequest:
                 raise UnknownName("explainer", name, EXPLAINERS)
         if len(set(self.explainers)) < len(self.explainers):
             raise UsageError(f"--explainer names one twice: {', '.join(self.explainers)}")
+        if self.written and set(self.explainers) <= set(SIMULATED):
+            raise UsageError("--written needs rules or lookup among --explainer, as the rivals of what was written")
         if not 1 <= self.rules <= MAX_RULES:
             raise UsageError(f"--rules must be 1 to {MAX_RULES}, got {self.rules}")
+        if self.sample < 0:
+            raise UsageError(f"--sample must be 0 or more, got {self.sample}")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
 

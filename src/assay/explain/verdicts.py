@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.explain.claims import SIMULATED
 from assay.referee import (
     BehaviourCheck,
     CheckInput,
@@ -19,6 +21,7 @@ from assay.referee import (
     combine,
     judge_check,
     prediction_check,
+    unscored_check,
 )
 from assay.store import Run
 
@@ -69,19 +72,23 @@ def judge(
     """
     targets = [row for row in units if row["role"] == "target"]
     place = {row["unit"]: i for i, row in enumerate(targets)}
-    scored = test["scored"].astype(bool)
-    documents = test["documents"][scored]
     inputs: dict[int, CheckInput] = {}
     behaviours: dict[int, BehaviourCheck] = {}
-    excerpts: dict[int, int] = {}
+    tested_on: dict[str, dict[int, int]] = {"prediction": {}, "behaviour": {}}
     for row in claims:
         claim, unit = int(row["claim"]), place[row["unit"]]
+        wanted, answered = _tokens(row, test)
+        tested_on["prediction"][claim] = len(np.unique(test["documents"][answered]))
+        if not answered.any():
+            inputs[claim] = unscored_check(json.loads(row["rules"]).get("unscored") or "nothing was predicted")
+            continue
         inputs[claim] = prediction_check(
-            test["predictions"][claim][scored],
-            test["activations"][unit][scored],
-            documents,
+            test["predictions"][claim][answered],
+            test["activations"][unit][answered],
+            test["documents"][answered],
             float(targets[unit]["q99"]),
-            test["other_unit"][claim][scored],
+            test["other_unit"][claim][answered],
+            unscored=int(wanted.sum() - answered.sum()),
             seed=seed,
         )
         if behaviour is not None and not np.isnan(behaviour["J"][claim]).all():
@@ -95,7 +102,7 @@ def judge(
             )
             reasons = tuple(dict.fromkeys(inputs[claim].reasons + found.check.reasons))
             behaviours[claim] = found._replace(check=replace(found.check, reasons=reasons))
-            excerpts[claim] = len(np.unique(behaviour["documents"][claim][drawn]))
+            tested_on["behaviour"][claim] = len(np.unique(behaviour["documents"][claim][drawn]))
     controls = {int(row["claim"]) for row in claims if row["role"] == "control"}
     prediction = _judge(inputs, controls)
     measured = {claim: check.check for claim, check in behaviours.items()}
@@ -110,8 +117,16 @@ def judge(
         )
         for claim in prediction.claims
     }
-    tested_on = {"prediction": dict.fromkeys(inputs, len(np.unique(documents))), "behaviour": excerpts}
     return Judged(inputs, behaviours, tested_on, prediction, by_behaviour, overall)
+
+
+def _tokens(row: Mapping[str, Any], test: Arrays) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The tokens (n,) that a claim is to be scored on, and those of them of which something was said."""
+    wanted = test["scored"].astype(bool)
+    if row.get("explainer") in SIMULATED and "sampled" in test:
+        wanted = wanted & test["sampled"].astype(bool)
+    claim = int(row["claim"])
+    return wanted, wanted & np.isfinite(test["predictions"][claim]) & np.isfinite(test["other_unit"][claim])
 
 
 def _judge(inputs: Mapping[int, CheckInput], controls: set[int]) -> Judgement[int]:

@@ -1,0 +1,234 @@
+"""One execution of the lab: what is learnt on the fit and choose splits, then what the test split says of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.core.ids import UnitId
+from assay.explain.claims import SELF, Claim, Fitted, Fitter, make_claim
+from assay.explain.contract import contract_entry
+from assay.explain.evidence import claim_rows, evidence_rows
+from assay.explain.figure import figure_json, figure_svg
+from assay.explain.lineup import assign_strangers, find_companions, rival_candidates
+from assay.explain.material import FIRING_QUANTILE, Material, Progress, record_part
+from assay.explain.measure import Tested, run_behaviour, run_test_pass
+from assay.explain.measured import Measured, measure_claim, number
+from assay.explain.oneself import Oneself, voices
+from assay.explain.page import RunContent, build_page
+from assay.explain.prose import Prose
+from assay.explain.recorded import exemplar_arrays, unit_rows
+from assay.explain.request import ExplainRequest
+from assay.explain.verdicts import ARMS, Judged, judge
+from assay.record import Recording
+from assay.store import RunWriter
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+
+
+class Study:
+    """One execution: what is learnt, then what the test split says of it."""
+
+    def __init__(
+        self,
+        request: ExplainRequest,
+        subject: Subject,
+        material: Material,
+        targets: Sequence[UnitId],
+        oneself: Oneself | None,
+        progress: Progress,
+    ) -> None:
+        self.request, self.subject, self.material, self.progress = request, subject, material, progress
+        self.oneself = oneself
+        self.targets = list(targets)
+        self.units = self.targets + find_companions(self.targets, subject, request.seed)
+        self.seconds_forward = 0.0
+        self.behaviour: dict[str, NDArray[Any]] | None = None
+
+    def learn(self) -> None:
+        """Record the fit and choose splits, learn the explanations, and settle each claim."""
+        with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+            self.recording = self._record("fit", Path(scratch))
+            choose = self._record("choose", Path(scratch))
+            fit_part, choose_part = self.material.fit, self.material.choose
+            assert self.recording.columns is not None
+            assert choose.columns is not None
+            self.fit = np.ascontiguousarray(self.recording.columns[fit_part.scored].T)
+            self.chosen = np.ascontiguousarray(choose.columns[choose_part.scored].T)
+        self.fire_above = np.quantile(self.fit, FIRING_QUANTILE, axis=1).astype(np.float64)
+        strangers = assign_strangers(self.units)
+        prose = self._let_it_speak(strangers)
+        self.progress("reading the text as rules see it")
+        fitter = Fitter(fit_part.view, self.subject.vocab_size, self.request.explainers, self.request.rules)
+        self.fitted: list[Fitted] = []
+        for i, unit in enumerate(self.units):
+            self.progress(f"explaining {unit}", i / len(self.units))
+            written = self.request.written.get(str(unit))
+            self.fitted.append(fitter.fit(unit, self.fit[i], i < len(self.targets), written, prose.get(i)))
+        self.claims = self._claims(strangers)
+
+    def _let_it_speak(self, strangers: Sequence[int]) -> dict[int, Prose]:
+        """By number of the unit, what the subject says of it."""
+        if self.oneself is None:
+            return {}
+        asserted = self.request.explainers[0] == SELF
+        chosen = voices(len(self.units), len(self.targets), strangers, asserted)
+        said: dict[int, Prose] = {}
+        for done, i in enumerate(chosen):
+            self.progress(f"{self.subject.name} explains its {self.units[i]}", done / len(chosen))
+            said[i] = self.oneself.explain(self.units[i], self.fit[i], self.chosen[i])
+        return said
+
+    def _claims(self, strangers: Sequence[int]) -> list[Claim]:
+        """Every unit's explanations asserted of it, and a stranger's as its control."""
+        view = self.material.choose.view
+        made: dict[int, NDArray[np.float32]] = {}
+        claims: list[Claim] = []
+        for i, unit in enumerate(self.targets):
+            sources = [(name, i) for name in self.fitted[i].explanations]
+            sources.append((self.request.explainers[0], strangers[i]))
+            for explainer, source in sources:
+                others = rival_candidates(self.fitted, i, strangers[i], self.request.seed)
+                level, given = float(self.fire_above[i]), self.fitted[source]
+                if explainer == SELF and self.oneself is not None:
+                    claims.append(self.oneself.claim(unit, given, others, self.chosen[i], level))
+                else:
+                    claims.append(make_claim(unit, given, explainer, others, view, self.chosen[i], level, made))
+        return claims
+
+    def _record(self, name: str, scratch: Path) -> Recording:
+        part = getattr(self.material, name)
+        made = record_part(self.subject, part, self.units, scratch / f"{name}.npy", self.progress)
+        self.seconds_forward += made.seconds_forward
+        return made
+
+    def test(self) -> None:
+        """Meet the test split: predictions, behaviour, scores and verdicts."""
+        part = self.material.test
+        self.tested: Tested = run_test_pass(self.subject, part, self.targets, self.claims, self.progress, self.oneself)
+        self.seconds_forward += self.tested.seconds_forward
+        if self.request.behaviour:
+            import torch
+
+            means = dict(zip(self.units, self.recording.gather(lambda s: s.moments.mean).tolist(), strict=True))
+            self.behaviour = run_behaviour(
+                self.subject.with_dtype(torch.float32),
+                part,
+                self.targets,
+                self.claims,
+                self.tested,
+                means,
+                self.request.seed,
+                self.progress,
+                self.oneself,
+            )
+        self.progress("scoring")
+        self.measured: dict[int, Measured] = {}
+        place = {unit: i for i, unit in enumerate(self.targets)}
+        rows = {(claim.unit, claim.explainer): i for i, claim in enumerate(self.claims) if claim.role == "claim"}
+        for i, claim in enumerate(self.claims):
+            if claim.role == "claim":
+                at = place[claim.unit]
+                self.measured[i] = measure_claim(
+                    i,
+                    claim,
+                    self.fitted[at],
+                    self.material,
+                    self.tested,
+                    at,
+                    self.fit[at],
+                    float(self.fire_above[at]),
+                    len(self.subject.units.at(claim.unit.site)),
+                    self.request.seed,
+                    {name: row for (unit, name), row in rows.items() if unit == claim.unit and row != i},
+                )
+        self.unit_rows = unit_rows(self.recording, self.units, len(self.targets), self.fire_above)
+        self.claim_rows = claim_rows(self.claims)
+        self.judged: Judged = judge(
+            self.claim_rows, self.unit_rows, self.test_arrays(), self.behaviour, self.request.seed
+        )
+
+    def test_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of ``tensors/test.safetensors``."""
+        table = self.material.test.table
+        sampled = {} if self.tested.sampled is None else {"sampled": self.tested.sampled.astype(np.uint8)}
+        return sampled | {
+            "ids": table.flat_ids.astype(np.int32),
+            "documents": table.flat_documents.astype(np.int32),
+            "windows": table.flat_windows.astype(np.int32),
+            "positions": table.flat_positions.astype(np.int32),
+            "activations": self.tested.activations,
+            "predictions": self.tested.predictions,
+            "other_unit": self.tested.other_unit,
+            "scored": self.material.test.scored.astype(np.uint8),
+        }
+
+    def result(self, run: str, seconds: float, peak_rss_mb: float) -> dict[str, Any]:
+        """The JSON of the contract."""
+        units = [contract_entry(i, self.claims[i], m, self.judged) for i, m in self.measured.items()]
+        first = [entry for entry in units if entry["explainer"] == self.request.explainers[0]]
+        r = [entry["r"] for entry in first if entry["r"] is not None]
+        control = self.judged.prediction.summary
+        by_behaviour = self.judged.behaviour.summary if self.judged.behaviour else None
+        return {
+            "run": run,
+            "subject": self.subject.name,
+            "units": units,
+            "summary": {
+                "units": len(self.targets),
+                "mean_r": number(float(np.mean(r))) if r else None,
+                "median_r": number(float(np.median(r))) if r else None,
+                "verdicts": {
+                    name: dict(Counter(e["verdict"] for e in units if e["explainer"] == name))
+                    for name in dict.fromkeys(entry["explainer"] for entry in units)
+                },
+                "controls": {
+                    "prediction": control._asdict(),
+                    "behaviour": by_behaviour._asdict() if by_behaviour else None,
+                },
+                "self": None if self.oneself is None else self.oneself.summary(self.claims),
+                "tokens": sum(self.material.n_tokens.values()),
+                "seconds": round(seconds, 1),
+                "forward_seconds": round(self.seconds_forward, 1),
+                "peak_rss_mb": round(peak_rss_mb, 1),
+                "dtype": str(self.subject.dtype).removeprefix("torch."),
+            },
+        }
+
+    def write(self, writer: RunWriter, result: dict[str, Any]) -> None:
+        """Everything into the run directory."""
+        arrays = {"test": self.test_arrays(), "exemplars": exemplar_arrays(self.recording, self.targets)}
+        known = self.subject.directions
+        if vectors := {str(unit): known[unit].vector for unit in self.targets if unit in known}:
+            arrays["directions"] = vectors
+        if self.behaviour is not None:
+            arrays["behaviour"] = self.behaviour
+        seen = np.unique(
+            np.concatenate(
+                [arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items() if n.endswith("_ids"))]
+            )
+        )
+        texts = self.subject.token_texts()
+        tables = {
+            "units": self.unit_rows,
+            "claims": self.claim_rows,
+            "evidence": evidence_rows(self.claims, self.measured, self.judged),
+            "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
+        }
+        for name, rows in tables.items():
+            writer.table(name, rows)
+        for name, tensors in arrays.items():
+            metadata = {"arms": ",".join(ARMS)} if name == "behaviour" else None
+            writer.tensors(name, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)
+        writer.result(result)
+        self.progress("drawing the figure and the page")
+        writer.file("figure.json", figure_json(result))
+        writer.file("figure.svg", figure_svg(result))
+        writer.file("page.html", build_page(RunContent(writer.spec, tables, arrays, result)))

@@ -1,0 +1,285 @@
+"""One layer: every unit explained on the fit documents, settled on the choose documents, scored on the test documents.
+
+The methods are those of the main job, unit by unit; only the loops are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+from numpy.typing import NDArray
+
+from assay.core.ids import SiteId
+from assay.explain.claims import LEAST_SLOPE, RIVALS
+from assay.explain.material import FIRING_QUANTILE, Material
+from assay.explain.whole.joined import Joined, taken
+from assay.referee.many import ManyChecks, many_prediction_checks, shuffled_order
+from assay.rules import Lookup, LookupLearner, RuleLearner, RuleList
+from assay.rules.apply import Applier
+from assay.rules.references import References
+from assay.stats.bootstrap import document_index, document_weights
+from assay.stats.many import Context, Many, ManyScores, many_r, many_scores, many_token_means
+from assay.stats.many_choose import Lines, many_best_threshold, many_calibrate, many_calibrated
+from assay.stats.many_layout import spread
+from assay.stats.many_ranks import many_ranks
+from assay.stats.many_undecided import Grounds, many_grounds
+from assay.stats.strata import TokenShares, TokenSums, token_shares
+
+Floats = NDArray[np.float32]
+EXPLAINERS = ("rules", "lookup")
+REPLICATES = 1000
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is the same for all layers: the text as rules and lookups see it, the resamples of the test documents."""
+
+    material: Material
+    joined: Joined
+    rules: int
+    seed: int
+    learner: RuleLearner
+    lookup: LookupLearner
+    at_fit: Applier
+    at_choose: Applier
+    at_test: Applier
+    references: References
+    of_token: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    kept_ids: NDArray[np.int32]
+    order: NDArray[np.int64]
+
+
+def make_bench(material: Material, joined: Joined, vocabulary: int, rules: int, seed: int) -> Bench:
+    """Read the text as rules see it: the part of the work that does not depend on the layer."""
+    test = material.test
+    index = document_index(test.table.flat_documents[test.scored])
+    lookup = LookupLearner(material.fit.view, vocabulary)
+    return Bench(
+        material=material,
+        joined=joined,
+        rules=rules,
+        seed=seed,
+        learner=RuleLearner(material.fit.view, vocabulary),
+        lookup=lookup,
+        at_fit=Applier(material.fit.view),
+        at_choose=Applier(material.choose.view),
+        at_test=Applier(test.full_view),
+        references=References(lookup, [test.full_view]),
+        of_token=index.of_token.astype(np.int64),
+        weights=document_weights(index.n_documents, REPLICATES, seed),
+        kept_ids=np.unique(test.ids),
+        order=shuffled_order(int(test.scored.sum()), seed),
+    )
+
+
+class Asserted(NamedTuple):
+    """What one explainer says of every unit, and what the test documents answer.
+
+    ``lines``, ``thresholds``: settled on the choose documents. ``rivals``: (u,) the unit whose explanation is the
+    null, ``rival_lines`` what brings it to scale. ``predicted``: (u, n) on all tokens of the test split, calibrated;
+    ``rival_predicted`` before calibration is row ``rivals`` of the same explanations. ``checks`` on the tokens that
+    count; ``nulls``: by null and measure, (u,). ``references``: by name, (u,) their r. ``ranks``: 0 where undefined.
+    """
+
+    explanations: Sequence[RuleList] | Sequence[Lookup]
+    lines: Lines
+    thresholds: NDArray[np.float64]
+    rivals: NDArray[np.int64]
+    rival_lines: Lines
+    raw: Floats
+    scores: ManyScores
+    checks: ManyChecks
+    nulls: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    references: Mapping[str, NDArray[np.float64]]
+    ranks: NDArray[np.int64]
+    with_first: NDArray[np.float64]
+
+
+class LayerFound(NamedTuple):
+    """Everything that is known of the units of a site.
+
+    ``activations``: (u, n) on all tokens of the test split. ``strangers``: (u,) the unit whose explanation by the first
+    explainer is asserted as a negative control, ``controls`` how that went. ``shares``: what the token alone says.
+    """
+
+    site: SiteId
+    fit: Floats
+    activations: Floats
+    fire_above: NDArray[np.float64]
+    grounds: Grounds
+    asserted: Mapping[str, Asserted]
+    strangers: NDArray[np.int64]
+    control_lines: Lines
+    controls: ManyChecks
+    shares: TokenShares
+
+
+def study_layer(
+    bench: Bench, site: SiteId, values: Float32[np.ndarray, "u n"], told: Callable[[str], None]
+) -> LayerFound:
+    """Explain and test every unit of a site.
+
+    Args:
+        values: (u, n) activations on the joined table.
+        told: is told what is going on.
+    """
+    fit, choose = taken(values, bench.joined.fit), taken(values, bench.joined.choose)
+    test = np.ascontiguousarray(values[:, bench.joined.test])
+    scored = taken(test, np.flatnonzero(bench.material.test.scored))
+    fire_above = _quantiles(fit)
+    units = len(fit)
+    told("learning rules")
+    rules = bench.learner.fit_many(fit, bench.rules)
+    bits = np.array([found.bits for found in rules])
+    told("fitting lookups")
+    made: dict[str, Sequence[RuleList] | Sequence[Lookup]] = {"rules": rules}
+    made["lookup"] = bench.lookup.fit_many(fit, bits)
+    told("testing on unseen documents")
+    references = _references(bench, fit, bits, scored)
+    rng = np.random.default_rng([bench.seed, 6, *str(site).encode()])
+    strangers = (np.arange(units) + rng.integers(1, units)) % units
+    context = _ContextMaker(bench, fit)
+    at_test = {"rules": bench.at_test.predict_rules(rules), "lookup": bench.at_test.predict_lookups(made["lookup"])}
+    at_choose = {
+        "rules": bench.at_choose.predict_rules(rules),
+        "lookup": bench.at_choose.predict_lookups(made["lookup"]),
+    }
+    at_fit = {"rules": bench.at_fit.predict_rules(rules), "lookup": bench.at_fit.predict_lookups(made["lookup"])}
+    asserted = {
+        name: _assert(
+            bench, made[name], at_choose[name], choose, at_test[name], test, scored, fire_above,
+            context.of(at_fit[name]), references, _draw_rivals(rng, units, strangers),
+            context.columns if name == "lookup" else None,
+        )
+        for name in EXPLAINERS
+    }  # fmt: skip
+    first = asserted[EXPLAINERS[0]]
+    predicted = taken(first.raw, np.flatnonzero(bench.material.test.scored))
+    controls = many_prediction_checks(
+        predicted, scored, bench.of_token, bench.weights, predicted,
+        rows=strangers, other_rows=first.rivals, seed=bench.seed,
+    )  # fmt: skip
+    control_lines = many_calibrate(at_choose[EXPLAINERS[0]], choose, least_slope=LEAST_SLOPE, rows=strangers)
+    grounds = many_grounds(scored, bench.of_token, bench.weights.shape[1], fire_above)
+    return LayerFound(
+        site, fit, test, fire_above, grounds, asserted, strangers, control_lines, controls, _shares(bench, fit)
+    )
+
+
+def _quantiles(fit: Floats) -> NDArray[np.float64]:
+    """What counts as firing: each unit's 99th percentile on the fit documents."""
+    out = np.empty(len(fit))
+
+    def look(first: int, last: int) -> None:
+        out[first:last] = np.quantile(fit[first:last], FIRING_QUANTILE, axis=1)
+
+    spread(look, len(fit))
+    return out
+
+
+def _shares(bench: Bench, fit: Floats) -> TokenShares:
+    """How much of each unit the identity of the token says on the fit documents, and one string alone."""
+    strings = bench.material.fit.view.keys("token").ids
+    counts = np.bincount(strings)
+    kept = np.flatnonzero(counts)
+    sums, squares = np.zeros((len(fit), len(counts))), np.zeros(len(fit))
+    sums[:, kept] = many_token_means(fit, strings, kept, 0.0) * counts[kept]
+
+    def square(first: int, last: int) -> None:
+        squares[first:last] = np.square(fit[first:last], dtype=np.float64).sum(axis=1)
+
+    spread(square, len(fit))
+    return token_shares(TokenSums(counts, sums, squares))
+
+
+def _draw_rivals(rng: np.random.Generator, units: int, strangers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(u, candidates) for each unit others of its site, neither itself nor its stranger."""
+    found = np.empty((units, min(RIVALS, units - 2)), np.int64)
+    for unit in range(units):
+        drawn = (unit + 1 + rng.choice(units - 1, found.shape[1] + 1, replace=False)) % units
+        found[unit] = drawn[drawn != strangers[unit]][: found.shape[1]]
+    return found
+
+
+class _ContextMaker:
+    """Token means for r_context: of the activations once, of each explainer's predictions."""
+
+    def __init__(self, bench: Bench, fit: Floats) -> None:
+        self.bench = bench
+        self.ids = bench.material.fit.ids
+        self.columns = np.searchsorted(bench.kept_ids, bench.material.test.ids)
+        self.means = many_token_means(fit, self.ids, bench.kept_ids)
+
+    def of(self, predicted: Floats) -> Context:
+        return Context(self.columns, self.means, many_token_means(predicted, self.ids, self.bench.kept_ids, 0.0))
+
+
+def _references(bench: Bench, fit: Floats, bits: NDArray[np.float64], scored: Floats) -> dict[str, NDArray[np.float64]]:
+    keep = np.flatnonzero(bench.material.test.scored)
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, predicted in bench.references.predict(fit, bits)[0].items():
+        found[name] = many_r(taken(predicted, keep), scored)
+    return found
+
+
+def _assert(
+    bench: Bench,
+    explanations: Sequence[RuleList] | Sequence[Lookup],
+    at_choose: Floats,
+    choose: Floats,
+    at_test: Floats,
+    test: Floats,
+    scored: Floats,
+    fire_above: NDArray[np.float64],
+    context: Context,
+    references: Mapping[str, NDArray[np.float64]],
+    candidates: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+) -> Asserted:
+    lines = many_calibrate(at_choose, choose, least_slope=LEAST_SLOPE)
+    thresholds = many_best_threshold(at_choose, choose, fire_above, lines=lines)
+    by_rival = np.stack([many_r(at_choose, choose, rows=column) for column in candidates.T], axis=1)
+    best = np.nan_to_num(by_rival, nan=-2.0).argmax(axis=1)
+    rivals = np.take_along_axis(candidates, best[:, None], axis=1)[:, 0]
+    rival_lines = many_calibrate(at_choose, choose, least_slope=LEAST_SLOPE, rows=rivals)
+    predicted = taken(many_calibrated(at_test, lines), np.flatnonzero(bench.material.test.scored))
+    other = taken(many_calibrated(at_test, rival_lines, rows=rivals), np.flatnonzero(bench.material.test.scored))
+    checks = many_prediction_checks(predicted, scored, bench.of_token, bench.weights, other, seed=bench.seed)
+    none = bench.weights[:0]
+    alone = Context(context.columns, context.means)
+    by_null = {
+        "shuffled": many_scores(
+            predicted, scored, bench.of_token, none, fire_above, thresholds=thresholds, context=alone, order=bench.order
+        ),
+        "other_unit": many_scores(
+            other, scored, bench.of_token, none, fire_above, thresholds=thresholds, context=alone
+        ),
+    }
+    return Asserted(
+        explanations=explanations,
+        lines=lines,
+        thresholds=thresholds,
+        rivals=rivals,
+        rival_lines=rival_lines,
+        raw=at_test,
+        scores=many_scores(
+            predicted, scored, bench.of_token, bench.weights, fire_above,
+            thresholds=thresholds, context=context, r=checks.r,
+        ),
+        checks=checks,
+        nulls={name: {m: getattr(found, m).value for m in ManyScores._fields} for name, found in by_null.items()},
+        references=references,
+        ranks=many_ranks(predicted, scored, groups=groups),
+        with_first=many_r(at_test, test),
+    )  # fmt: skip
+
+
+def no_interval(value: NDArray[np.float64]) -> Many:
+    """A score without an interval."""
+    nothing = np.full(len(value), np.nan)
+    return Many(value, nothing, nothing)

@@ -1,0 +1,198 @@
+"""Whole layers: every unit of the planted model, its tables, and a run that is broken off and taken up again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assay.core.ids import SiteId, UnitId
+from assay.errors import UsageError
+from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
+from assay.explain.material import WHOLE_SHARES, gather_material
+from assay.explain.whole.compare import compare_runs, comparison_figure, comparison_json
+from assay.explain.whole.scope import whole_scope
+from assay.model.twins import twin
+from assay.record import stream
+from assay.rules import Lookup, RuleList
+from assay.stats import correlate, document_index, document_weights
+from assay.store import open_run
+from assay.store.entries import entries
+from assay.testing import Planted
+from explain.bench import planted_text
+
+TOKENS = 24_000
+REQUEST = ExplainRequest(units="all", tokens=TOKENS, rules=3, sample=2)
+CONTRACT = {
+    *("unit", "explainer", "explanation", "rules", "bits", "r", "r_lo", "r_hi", "r_pos", "r_neg", "r_context", "f1"),
+    *("auprc", "nulls", "references", "rank", "rank_of", "behaviour", "behaviour_lo", "behaviour_hi"),
+    *("behaviour_nulls", "unscored", "verdict", "reason"),
+}
+
+
+class Broken(Exception):
+    """The process died here."""
+
+
+def run(model: Planted, out: Path, stop_at: str | None = None, **changes: Any) -> ExplainOutcome:
+    def progress(message: str, share: float | None = None) -> None:
+        if stop_at is not None and message.startswith(stop_at):
+            raise Broken(message)
+
+    request = ExplainRequest(**{**REQUEST.__dict__, "out": str(out), **changes})
+    return explain(request, progress, subject=model.subject, corpus=planted_text())
+
+
+@pytest.fixture(scope="module")
+def outcome(model: Planted, tmp_path_factory: pytest.TempPathFactory) -> ExplainOutcome:
+    return run(model, tmp_path_factory.mktemp("whole"))
+
+
+def test_every_unit_of_every_layer_has_its_claims(model: Planted, outcome: ExplainOutcome) -> None:
+    stored = open_run(str(outcome.run_path))
+    subject = model.subject
+    widths = [subject.width(SiteId(layer, "mlp_act")) for layer in range(subject.n_layers)]
+    units = stored.table("units")["unit"].to_pylist()
+    assert units == [f"L{layer}.mlp_act:{i}" for layer, width in enumerate(widths) for i in range(width)]
+    claims = stored.table("claims").to_pandas()
+    assert claims["claim"].tolist() == list(range(3 * sum(widths)))
+    assert claims.groupby(["explainer", "role"]).size().to_dict() == {
+        ("rules", "claim"): sum(widths),
+        ("rules", "control"): sum(widths),
+        ("lookup", "claim"): sum(widths),
+    }
+    summary = outcome.result["summary"]
+    assert summary["units"] == sum(widths)
+    assert [row["layer"] for row in summary["per_layer"]] == list(range(subject.n_layers))
+    assert {"layer", "mean_r", "median_r", "predicts"} <= set(summary["per_layer"][0])
+    assert sum(summary["verdicts"]["rules"].values()) == sum(widths)
+    assert summary["behaviour_sample"] == 2
+
+
+def test_a_score_is_that_of_the_stored_explanation(model: Planted, outcome: ExplainOutcome) -> None:
+    """Oracle: the explanation read back, predicted and correlated one by one, by the main job's own functions."""
+    material = gather_material(model.subject, planted_text(), TOKENS, 0, WHOLE_SHARES)
+    part, site = material.test, SiteId(1, "mlp_act")
+    real = np.zeros((part.table.n_tokens, model.subject.width(site)), np.float32)
+    for block in stream(model.subject, part.table, [site]):
+        real[block.flat] = block.activations[site]
+    where = document_index(part.table.flat_documents[part.scored])
+    weights = document_weights(where.n_documents, 1000, 0)
+    stored = open_run(str(outcome.run_path))
+    rules = {
+        row["unit"]: row for row in stored.rows("claims") if row["role"] == "claim" and row["explainer"] == "rules"
+    }
+    tables = {row["unit"]: row for row in stored.rows("claims") if row["explainer"] == "lookup"}
+    checked = 0
+    for entry in entries(stored, [f"{site}:{i}" for i in range(12)]):
+        own = (rules if entry["explainer"] == "rules" else tables)[entry["unit"]]
+        kind = RuleList if entry["explainer"] == "rules" else Lookup
+        predicted = kind.from_json(json.loads(own["rules"])).predict(part.full_view)[part.scored]
+        activation = real[part.scored, UnitId.parse(entry["unit"]).index].astype(np.float64)
+        expected = correlate(predicted.astype(np.float64), activation, where.of_token, weights)
+        if np.isnan(expected.value):
+            assert entry["r"] is None
+            continue
+        low, high = expected.interval()[1:]
+        assert entry["r"] == pytest.approx(expected.value, abs=1e-5)
+        assert (entry["r_lo"], entry["r_hi"]) == pytest.approx((low, high), abs=1e-4)
+        checked += 1
+    assert checked > 12
+
+
+def test_planted_neurons_are_found(model: Planted, outcome: ExplainOutcome) -> None:
+    names = [str(unit) for unit in model.units("lexical")]
+    found = {e["unit"]: e for e in entries(open_run(str(outcome.run_path)), names) if e["explainer"] == "rules"}
+    assert np.mean([entry["r"] > 0.8 for entry in found.values()]) > 0.9
+    assert np.mean([entry["rank"] == 1 for entry in found.values()]) > 0.9
+    assert np.mean([entry["verdict"] in ("predicts", "supported") for entry in found.values()]) > 0.8
+
+
+def test_entries_keep_the_contract(outcome: ExplainOutcome) -> None:
+    every = list(entries(open_run(str(outcome.run_path))))
+    assert {frozenset(entry) for entry in every} == {frozenset(CONTRACT)}
+    tested = [entry for entry in every if entry["behaviour"] is not None]
+    assert len({entry["unit"] for entry in tested}) == 2
+    for entry in every:
+        missing = {name for name in ("r", "r_context", "f1", "auprc", "behaviour", "rank") if entry[name] is None}
+        assert missing <= set(entry["unscored"])
+
+
+@pytest.mark.parametrize("stop_at", ["layer 0: testing", "layer 1: recording", "layer 1: learning", "replacing"])
+def test_a_run_that_was_broken_off_is_taken_up(
+    model: Planted, outcome: ExplainOutcome, tmp_path: Path, stop_at: str
+) -> None:
+    with pytest.raises(Broken):
+        run(model, tmp_path, stop_at)
+    [left] = tmp_path.iterdir()
+    assert not (left / "done.json").exists()
+    again = run(model, tmp_path)
+    assert again.run_path == left
+    assert not (left / "work").exists()
+    whole, stored = open_run(str(outcome.run_path)), open_run(str(left))
+    for name in ("units", "claims", "evidence", "tokens"):
+        assert stored.table(name).equals(whole.table(name))
+    for name in [name for name in whole.files if name.startswith("tensors/")]:
+        assert stored.files[name] == whole.files[name]
+
+
+def test_another_request_is_not_taken_up(model: Planted, tmp_path: Path) -> None:
+    with pytest.raises(Broken):
+        run(model, tmp_path, "layer 1: recording")
+    run(model, tmp_path, units="L0.mlp_act:all", sample=0, behaviour=False)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [
+        ("all,L1.mlp_act:3", "mixes whole layers with single units"),
+        ("L1.resid_post:all", "whole layers are explained at mlp_act only"),
+    ],
+)
+def test_what_is_not_a_whole_layer(model: Planted, units: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        whole_scope(units, model.subject)
+
+
+def test_scope(model: Planted) -> None:
+    assert whole_scope("L1.mlp_act:3,spread2", model.subject) is None
+    found = whole_scope("L1.mlp_act:all, L0.mlp_act:all", model.subject)
+    assert found is not None
+    assert list(found.sites) == [SiteId(0, "mlp_act"), SiteId(1, "mlp_act")]
+
+
+@pytest.fixture(scope="module")
+def twin_outcome(model: Planted, tmp_path_factory: pytest.TempPathFactory) -> ExplainOutcome:
+    """The planted model with every weight matrix shuffled."""
+    other = twin(model.subject, "shuffled", 0)
+    request = ExplainRequest(**{**REQUEST.__dict__, "behaviour": False, "out": str(tmp_path_factory.mktemp("twin"))})
+    return explain(request, subject=other, corpus=planted_text())
+
+
+def test_trained_minus_twin(outcome: ExplainOutcome, twin_outcome: ExplainOutcome) -> None:
+    one, other = (open_run(str(found.run_path)) for found in (outcome, twin_outcome))
+    found = compare_runs(one, other)
+    means = {}
+    for run_ in (one, other):
+        values = [entry["r"] for entry in entries(run_) if entry["explainer"] == "rules" and entry["r"] is not None]
+        means[run_.id] = float(np.mean(values))
+    everything = found.overall[0]
+    assert everything.stratum == "all"
+    assert everything.trained == pytest.approx(means[one.id])
+    assert everything.twin == pytest.approx(means[other.id])
+    assert everything.difference.value == pytest.approx(means[one.id] - means[other.id])
+    single, rest = found.overall[1:]
+    assert single.n_trained + rest.n_trained == everything.n_trained
+    assert set(found.by_layer) == {0, 1, 2}
+    assert comparison_figure(found).svg.startswith("<svg")
+    assert json.loads(json.dumps(comparison_json(found), allow_nan=False))["overall"][0]["stratum"] == "all"
+
+
+def test_runs_of_other_text_are_not_compared(outcome: ExplainOutcome, model: Planted, tmp_path: Path) -> None:
+    other = run(model, tmp_path, tokens=20_000, behaviour=False)
+    with pytest.raises(UsageError, match="not of the same text"):
+        compare_runs(open_run(str(outcome.run_path)), open_run(str(other.run_path)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import save_file
@@ -37,6 +37,7 @@ vectors = arrays(np.float32, 4, elements=st.floats(-4, 4, width=32)).filter(lamb
 numbers = st.floats(-3, 3).filter(lambda x: abs(x) > 0.01)
 
 
+@settings(deadline=None)
 @given(vectors, vectors, numbers, numbers, numbers)
 def test_arithmetic_is_that_of_the_values(v: Any, w: Any, scale: float, offset: float, factor: float) -> None:
     a, b = make(v, offset, scale), make(w, -offset, 2.0)

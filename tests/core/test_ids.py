@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.core.cache import cache_dir
@@ -24,6 +24,7 @@ def units(spec: str, seed: int = 0) -> list[str]:
     return [str(unit) for unit in parse_units(spec, 3, width, seed)]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.sampled_from(KINDS), st.integers(0, 10**6))
 def test_ids_read_back_what_they_write(layer: int, kind: str, index: int) -> None:
     site = SiteId(layer, kind)

@@ -70,7 +70,7 @@ def test_as_many_rules_as_a_list_may_have() -> None:
     naive = NaiveLearner(view, 50, NaiveOptions(**options)).fit(unit, 64)
     errors = [float(((rules.predict(view) - unit) ** 2).mean()) for rules in (found, naive)]
     assert errors[0] == pytest.approx(errors[1], rel=0.02)  # of 64 choices on noise some tie and go another way
-    assert errors[0] < 0.8
+    assert errors[0] < 0.9 * unit.var()
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "7"])

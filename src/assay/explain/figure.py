@@ -17,7 +17,8 @@ from assay.core.ids import UnitId
 
 INK, GRID, NULL, NOISE = "#26262b", "#e3e3e8", "#a2a2a9", "#5c5c64"
 _BLUE, _VERMILION, _GREEN, _PURPLE = "#0072b2", "#d55e00", "#009e73", "#a8638f"
-_EXPLAINERS = ((_BLUE, "circle"), (_VERMILION, "square"), (_GREEN, "diamond"))
+_EXPLAINERS = {"rules": (_BLUE, "circle"), "lookup": (_VERMILION, "square"), "self": ("#56b4e9", "diamond")}
+_OTHER_EXPLAINERS = ((_GREEN, "diamond"), (_PURPLE, "circle"))
 _REFERENCES = {
     "bigram_full": ("bigram, unlimited", _PURPLE, "triangle-up"),
     "lookup_full": ("lookup, unlimited", _GREEN, "cross"),
@@ -150,8 +151,9 @@ def _chart(
         .mark_tick(orient="horizontal", size=7, thickness=1.6)
         .encode(x=x, y=y, color=colour, tooltip=tip),
     ]
+    on_all = [unit for unit in scored if not unit.get("same_tokens")]  # references of a sample stand on other tokens
     for key in panel.references:
-        rows = _side(scored, places, "references", {key: _REFERENCES[key][0]}, {})
+        rows = _side(on_all, places, "references", {key: _REFERENCES[key][0]}, {})
         base = on(key, rows).encode(x=x, y=y, color=colour, tooltip=tip)
         layers.append(base.mark_line(strokeWidth=1, opacity=0.55))
         layers.append(base.mark_point(size=22, strokeWidth=1.2).encode(shape=shape))
@@ -186,7 +188,9 @@ def _side(
 
 def _legend(explainers: Sequence[str], panel: _Panel) -> tuple[alt.Color, alt.Shape]:
     """One legend for colour and shape together."""
-    entries = {name: _EXPLAINERS[i % len(_EXPLAINERS)] for i, name in enumerate(explainers)}
+    others = [name for name in explainers if name not in _EXPLAINERS]
+    more = {name: _OTHER_EXPLAINERS[i % len(_OTHER_EXPLAINERS)] for i, name in enumerate(others)}
+    entries = {name: more.get(name) or _EXPLAINERS[name] for name in explainers}
     entries |= {label: (colour, shape) for label, colour, shape in (_REFERENCES[key] for key in panel.references)}
     if panel is _BEHAVIOUR:
         entries |= {label: (colour, "stroke") for label, colour in _NULLS.values()}

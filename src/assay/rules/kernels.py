@@ -18,7 +18,8 @@ PLACE, NAMED, NEGATED, LISTS = range(4)
 FLAG_PLACE = N_SLOTS + N_BAGS
 NEARBY_PLACE = N_SLOTS
 # Not literals: of a function that is called with one, numba compiles a version for each value.
-NOTHING, NONE = np.int64(-1), np.int64(0)
+NOTHING: Any = np.int64(-1)
+NONE: Any = np.int64(0)
 _MARK, _NO_MARK = np.uint8(1), np.uint8(0)
 _FEW = 4  # tokens of a window that are gone through one by one
 _ONE = np.uint64(1)

@@ -10,7 +10,7 @@ from assay.core.jit import jit
 
 _QUANTILES = np.array([0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0])
 _ROUNDS = 3
-_NONE = np.int64(0)  # not a literal: see the kernels
+_NONE: Any = np.int64(0)  # not a literal: see the kernels
 
 
 @jit()

@@ -66,7 +66,7 @@ def command(
     capsys: pytest.CaptureFixture[str],
 ) -> Command:
     """``assay explain`` with the planted subject in the place of whatever model is named."""
-    monkeypatch.setattr(assay.model, "load", lambda name, progress: model.subject)
+    monkeypatch.setattr(assay.model, "load", lambda name, *_, **__: model.subject)
 
     def call(*arguments: str) -> Said:
         given = {"--units": UNITS, "--corpus": str(corpus), "--tokens": "12000", "--out": str(runs)}
@@ -174,7 +174,7 @@ def test_nan_activations(command: Command, runs: Path, scratch: Path, monkeypatc
     broken = planted(seed=0).subject
     with torch.no_grad():
         broken.model.model.layers[1].mlp.up_proj.weight[20] = float("nan")
-    monkeypatch.setattr(assay.model, "load", lambda name, progress: broken)
+    monkeypatch.setattr(assay.model, "load", lambda name, *_, **__: broken)
     refused(command(), runs, 2, "L1.mlp_act: NaN or infinite activation in document 'planted-0-")
     assert list(scratch.iterdir()) == []
 
@@ -226,7 +226,8 @@ def test_an_interrupt_leaves_a_run_that_is_known_to_be_incomplete(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"assay.explain.experiment.{when}", interrupt)
+    room = "experiment" if when == "gather_material" else "study"
+    monkeypatch.setattr(f"assay.explain.{room}.{when}", interrupt)
     refused(command(), runs, 130, "interrupted")
     assert list(scratch.iterdir()) == []
     if when == "gather_material":
@@ -257,7 +258,7 @@ def test_show_and_recompute_take_what_explain_wrote(whole: Path, capsys: pytest.
     assert run(["show", "L1.mlp_act:3", "--run", whole.name, "--out", str(whole.parent)]) == 0
     capsys.readouterr()
     assert run(["show", str(whole), "--recompute"]) == 0
-    assert capsys.readouterr().out.startswith("4 of 4 verdicts recomputed")
+    assert capsys.readouterr().out.startswith("6 of 6 verdicts recomputed")
 
 
 def _without_end(path: Path) -> None:

@@ -257,19 +257,24 @@ def test_no_runs(tmp_path: Path) -> None:
 def test_an_interrupt_ends_a_long_query(run: Path) -> None:
     """In a process of its own, as on a terminal."""
     code = f"""
-import sys, threading
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts in the background inherits that it is ignored
 from assay.cli.app import run
 sql = "select count(*) from range(1000000000) a, range(1000) b where hash(a.range) + b.range = 3"
 print("asking", flush=True)
 sys.exit(run(["query", sql, "--run", {str(run)!r}]))
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "asking\n"
-    time.sleep(2)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "asking\n"
+            time.sleep(2)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err == "assay: interrupted\n"
 

@@ -27,7 +27,7 @@ class ExplainRequest:
     dtype: str | None = None
     device: str | None = None
     trust_remote_code: str | None = None
-    units: str = "spread10"
+    units: str = "spread4"
     explainers: tuple[str, ...] = EXPLAINERS
     rules: int = 8
     tokens: int = 120_000

@@ -148,7 +148,7 @@ class RuleLearner:
             flag_bits=Condition("flag", named=FLAG_NAMES[0]).bits(self.vocabulary),
         )
 
-    def _fit(self, target: NDArray[np.floating], named: NDArray[np.floating], rules: int, bench: Chosen) -> RuleList:
+    def _fit(self, target: NDArray[np.floating], named: NDArray[np.float64], rules: int, bench: Chosen) -> RuleList:
         if np.ptp(target) == 0:
             return RuleList((), float(target.mean(dtype=np.float64)), self.vocabulary)
         own = np.ascontiguousarray(target, np.float64)  # the kernels are compiled for this form only

@@ -50,10 +50,10 @@ class Index(NamedTuple):
     window: Ints
     position: Ints
     class_start: Ints
-    class_of: NDArray[np.int16]
+    class_of: NDArray[np.uint16]
     class_bits: Words
     column_start: Ints
-    column_of: NDArray[np.int16]
+    column_of: NDArray[np.uint16]
     column_bits: Words
     post_start: NDArray[np.int64]
     post_rows: Ints
@@ -100,10 +100,10 @@ def build_index(view: View, windows: int) -> Index:
         window=window,
         position=position,
         class_start=_starts(members.sum(1)).astype(np.int32),
-        class_of=np.nonzero(members)[1].astype(np.int16),
+        class_of=np.nonzero(members)[1].astype(np.uint16),
         class_bits=_bits(members),
         column_start=_starts(columns.sum(1)).astype(np.int32),
-        column_of=np.nonzero(columns)[1].astype(np.int16),
+        column_of=np.nonzero(columns)[1].astype(np.uint16),
         column_bits=_bits(columns),
         post_start=_starts(lengths),
         post_rows=np.concatenate([bag.indices for bag in bags]).astype(np.int32),

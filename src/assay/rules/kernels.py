@@ -66,9 +66,9 @@ def accumulate(index: Any, rows: Any, residual: Any, tally: Any) -> None:
     sums, classes = tally.sums, index.starts[N_SLOTS + N_BAGS]
     columns = classes + N_SLOTS * index.n_classes
     for slot in range(N_SLOTS):
-        n_seen = 0
+        n_seen, keys = 0, index.keys[slot]
         for row in rows:
-            key = index.keys[slot, row]
+            key = keys[row]
             if sums[key, 1] == 0.0:
                 tally.seen[slot, n_seen] = key
                 n_seen += 1
@@ -81,11 +81,12 @@ def accumulate(index: Any, rows: Any, residual: Any, tally: Any) -> None:
                 feature = classes + slot * index.n_classes + index.class_of[at]
                 sums[feature, 0] += sums[key, 0]
                 sums[feature, 1] += sums[key, 1]
+    named = sums[columns:]
     for row in rows:
-        for at in range(index.column_start[row], index.column_start[row + 1]):
-            feature = columns + index.column_of[at]
-            sums[feature, 0] += residual[row]
-            sums[feature, 1] += 1.0
+        value = residual[row]
+        for column in index.column_of[index.column_start[row] : index.column_start[row + 1]]:
+            named[column, 0] += value
+            named[column, 1] += 1.0
 
 
 @jit()
@@ -96,14 +97,16 @@ def count_features(index: Any, rows: Any, counts: Any, before: Any) -> None:
     for feature in range(len(counts)):
         counts[feature] = 0.0
     for slot in range(N_SLOTS):
+        keys = index.keys[slot]
         for row in rows:
-            counts[index.keys[slot, row]] += 1.0
+            counts[keys[row]] += 1.0
         for key in range(index.starts[slot], index.starts[slot + 1]):
             for at in range(index.class_start[key], index.class_start[key + 1] if counts[key] else 0):
                 counts[classes + slot * index.n_classes + index.class_of[at]] += counts[key]
+    named = counts[columns:]
     for row in rows:
-        for at in range(index.column_start[row], index.column_start[row + 1]):
-            counts[columns + index.column_of[at]] += 1.0
+        for column in index.column_of[index.column_start[row] : index.column_start[row + 1]]:
+            named[column] += 1.0
     low = 0
     while low < len(rows):
         window, high = index.window[rows[low]], low + 1
@@ -122,13 +125,14 @@ def _count_bags_of_few(index: Any, rows: Any, counts: Any) -> None:
     near, earlier = index.starts[N_SLOTS], index.starts[N_SLOTS + 1]
     for row in rows:
         place, window = index.position[row], index.window[row]
+        forms, again, opens = index.forms[window], index.again[window], index.first[window]
         for q in range(place):
-            form = index.forms[window, q]
-            if index.first[window, q] and form:
+            form = forms[q]
+            if opens[q] and form:
                 counts[earlier + form] += 1.0
         for q in range(max(place - REACH, 0), place):
-            form = index.forms[window, q]
-            if index.again[window, q] >= place and form:
+            form = forms[q]
+            if again[q] >= place and form:
                 counts[near + form] += 1.0
 
 
@@ -137,6 +141,7 @@ def _count_bags_of_many(index: Any, rows: Any, counts: Any, before: Any) -> None
     """The same for many tokens: a string counts at all those after it, read off cumulated counts."""
     near, earlier = index.starts[N_SLOTS], index.starts[N_SLOTS + 1]
     window, length = index.window[rows[0]], index.forms.shape[1]
+    forms, again, opens = index.forms[window], index.again[window], index.first[window]
     for place in range(length + 1):
         before[place] = 0.0
     for row in rows:
@@ -144,11 +149,11 @@ def _count_bags_of_many(index: Any, rows: Any, counts: Any, before: Any) -> None
     for place in range(length):
         before[place + 1] += before[place]
     for q in range(length):
-        form = index.forms[window, q]
+        form = forms[q]
         if form:
-            end = min(q + REACH, index.again[window, q], length - 1) + 1
+            end = min(q + REACH, again[q], length - 1) + 1
             counts[near + form] += before[end] - before[q + 1]
-            if index.first[window, q]:
+            if opens[q]:
                 counts[earlier + form] += before[length] - before[q + 1]
 
 
@@ -159,18 +164,19 @@ def sum_bags(index: Any, values: Any, sums: Any, before: Any) -> None:
     length, row = index.forms.shape[1], 0
     before[0] = 0.0
     for window in range(len(index.forms)):
+        forms, again, opens = index.forms[window], index.again[window], index.first[window]
         for place in range(length):
             before[place + 1] = before[place]
             if row < len(values) and index.window[row] == window and index.position[row] == place:
                 before[place + 1] += values[row]
                 row += 1
         for q in range(length):
-            form = index.forms[window, q]
+            form = forms[q]
             if form == 0:
                 continue
-            end = min(q + REACH, index.again[window, q], length - 1) + 1
+            end = min(q + REACH, again[q], length - 1) + 1
             sums[near + form] += before[end] - before[q + 1]
-            if index.first[window, q]:
+            if opens[q]:
                 sums[earlier + form] += before[length] - before[q + 1]
 
 
@@ -209,8 +215,9 @@ def _filter_listed(index: Any, rows: Any, place: int, negated: bool, listed: Any
     if place < N_SLOTS:
         for string in listed:
             marks[string] = 1
+        keys = index.keys[place]
         for row in rows:
-            if (marks[index.keys[place, row]] != 0) != negated:
+            if (marks[keys[row]] != 0) != negated:
                 out[found] = row
                 found += 1
         for string in listed:

@@ -17,7 +17,7 @@ from assay.rules.index import N_BAGS, N_SLOTS, Index
 from assay.rules.kernels import LISTS, NONE, NOTHING, PLACE, count_features, sum_bags
 from assay.rules.pool import Pool, copy_rule, is_taken, new_pool, room_of
 from assay.rules.search import Bench, Settings, best_rule, new_bench, rows_of, weigh
-from assay.rules.sets import best_sets
+from assay.rules.sets import best_sets, paying
 
 APART = 0.5  # a ridge just large enough to keep equal rules apart
 _LN4 = 2 * float(np.log(2))
@@ -162,16 +162,17 @@ def _unexplained(index: Any, chosen: Any, k: int, base: float, low: int, high: i
     """Residual sums of the features from ``low`` to ``high``, as if one rule (-1: none) were not there."""
     sums = chosen.work
     for first in range(low, high, _TILE):
-        size = min(_TILE, high - first)
-        for i in range(size):
-            sums[i] = chosen.start[first + i] - base * index.counts[first + i]
+        last = min(first + _TILE, high)
+        start, counts, root = chosen.start[first:last], index.counts[first:last], chosen.root[first:last]
+        for i in range(len(start)):
+            sums[i] = start[i] - base * counts[i]
         for j in range(k):
             if j != left_out:
-                value, holds = chosen.values[j], chosen.holds[j]
-                for i in range(size):
-                    sums[i] -= value * holds[first + i]
-        for i in range(size):
-            chosen.root[first + i, 0] = sums[i]
+                value, holds = chosen.values[j], chosen.holds[j, first:last]
+                for i in range(len(holds)):
+                    sums[i] -= value * holds[i]
+        for i in range(len(root)):
+            root[i, 0] = sums[i]
 
 
 @jit()
@@ -208,10 +209,11 @@ def relist(index: Any, chosen: Any, k: int, place: int, settings: Any) -> None:
         _unexplained(index, chosen, k, base, first, last, place)
     else:
         _sum_beside(index, chosen, place, which)
+    price = bit * settings.string_bits
+    candidates = bench.paying[: paying(sums, first, last, settings.support, price, bench.paying)]
     best_sets(
-        bench.every[first:last], sums, index.listable, room, settings.support,
-        bit * settings.string_bits, settings.shortlist, bench.found, bench.n_found,
-    )  # fmt: skip
+        candidates, sums, index.listable, room, settings.support, price, settings.shortlist, bench.found, bench.n_found
+    )
     if _take_better(chosen, sums, k, place, which, bit, settings):
         _leave(chosen, place)
         chosen.n_rows[place] = rows_of(index, pool, place, NOTHING, bench, chosen.rows[place])
@@ -281,8 +283,9 @@ def begin(index: Any, target: Any, named: Any, chosen: Any) -> None:
     for i in range(len(named)):
         start[columns + i] = named[i] - mean * index.counts[columns + i]
     for slot in range(N_SLOTS):
-        for row in range(len(target)):
-            start[index.keys[slot, row]] += chosen.y[row]
+        keys = index.keys[slot]
+        for row in range(len(keys)):
+            start[keys[row]] += chosen.y[row]
         for key in range(index.starts[slot], index.starts[slot + 1]):
             for at in range(index.class_start[key], index.class_start[key + 1]):
                 start[classes + slot * index.n_classes + index.class_of[at]] += start[key]

@@ -32,18 +32,8 @@ from assay.rules.kernels import (
     filter_rows,
     new_tally,
 )
-from assay.rules.pool import (
-    ROOM,
-    Pool,
-    consider,
-    copy_rule,
-    has_condition,
-    keep_best,
-    new_pool,
-    put,
-    room_of,
-)
-from assay.rules.sets import best_sets
+from assay.rules.pool import ROOM, Pool, consider, copy_rule, has_condition, keep_best, new_pool, put, room_of
+from assay.rules.sets import best_sets, paying
 
 _MOST_EXTENSIONS = 64  # of one conjunction: two lists of each slot and bag, two names of each table
 
@@ -69,7 +59,7 @@ class Bench(NamedTuple):
 
     ``rows``, ``n_rows``: the tokens of each conjunction of the beam; ``next_rows``, ``next_n``: those of the next.
     ``ground``: where candidates are weighed: the residual's sum, the number of tokens, the price of a bit.
-    ``found``, ``n_found``: sets of strings. ``every``: all strings. ``marks``: zeros between uses.
+    ``found``, ``n_found``: sets of strings; ``paying``: those that are looked at. ``marks``: zeros between uses.
     """
 
     tally: Tally
@@ -84,7 +74,7 @@ class Bench(NamedTuple):
     ground: NDArray[np.float64]
     found: NDArray[np.int32]
     n_found: NDArray[np.int64]
-    every: NDArray[np.int64]
+    paying: NDArray[np.int64]
 
 
 def new_bench(index: Index, settings: Settings) -> Bench:
@@ -103,7 +93,7 @@ def new_bench(index: Index, settings: Settings) -> Bench:
         ground=np.zeros(3),
         found=np.zeros((2, ROOM), np.int32),
         n_found=np.zeros(2, np.int64),
-        every=np.arange(index.starts[-1]),
+        paying=np.zeros(int(index.starts[-1]), np.int64),
     )
 
 
@@ -166,9 +156,11 @@ def _extend_lists(
 ) -> int:  # fmt: skip
     """The best set of strings of one slot or bag, for each sign."""
     bit, support = bench.ground[2], settings.support
-    first, last = index.starts[section], index.starts[section + 1]
-    candidates = bench.every[first:last] if at < 0 else bench.tally.seen[section, : bench.tally.n_seen[section]]
-    price = bit * settings.string_bits
+    price, candidates, count = bit * settings.string_bits, bench.tally.seen[section], bench.tally.n_seen[section]
+    if at < 0:
+        candidates = bench.paying
+        count = paying(sums, index.starts[section], index.starts[section + 1], support, price, candidates)
+    candidates = candidates[:count]
     best_sets(candidates, sums, index.listable, room, support, price, settings.shortlist, bench.found, bench.n_found)
     for sign in range(2):
         strings, count = bench.found[sign], bench.n_found[sign]
@@ -280,10 +272,8 @@ def best_rule(
 @jit(inner=True)
 def rows_of(index: Any, pool: Any, at: int, left_out: int, bench: Any, out: Any) -> int:
     """The tokens at which all conditions of ``pool[at]`` hold but the one ``left_out`` (-1: all), into ``out``."""
-    found = len(bench.all_rows)
-    for i in range(found):
-        out[i] = i
+    rows = bench.all_rows
     for i in range(pool.length[at]):
         if i != left_out:
-            found = filter_rows(index, out[:found], pool.when[at, i], pool.strings[at, i], bench.marks, out)
-    return found
+            rows = out[: filter_rows(index, rows, pool.when[at, i], pool.strings[at, i], bench.marks, out)]
+    return len(rows)

@@ -60,6 +60,17 @@ def best_sets(
 
 
 @jit(inner=True)
+def paying(sums: Any, first: int, last: int, support: float, price: float, found: Any) -> int:
+    """Strings from ``first`` to ``last`` that pay alone, into ``found``; how many. A best set has no others."""
+    own, size = sums[first:last], 0
+    for i in range(len(own)):
+        if own[i, 0] * own[i, 0] > price * (own[i, 1] + support):
+            found[size] = first + i
+            size += 1
+    return size
+
+
+@jit(inner=True)
 def _insert(items: Any, worth: Any, size: int, item: int, own: float) -> int:
     """Put an item into a list that is sorted by worth, the best first and the earlier of equals; its new size.
 

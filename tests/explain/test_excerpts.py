@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,18 @@ def test_false_alarms_are_shown_under_the_claim_that_raises_them():
     real[45], predicted[78] = 9, 9
     shown = groups_of(text, real, predicted)["Strongest by claim"]
     assert (shown[0].real, shown[0].predicted) == (f"{real[78]:.2f}", "9.00")
+
+
+def test_a_token_that_no_judge_was_asked_about_shows_the_real_number_alone():
+    text, real, predicted = text_of(12), noise(120), np.full(120, 0.5, np.float32)
+    real[45] = 9
+    predicted[43] = np.nan
+    text = replace(text, scored=text.scored & np.isfinite(predicted))
+    tokens = {token.text: token for token in groups_of(text, real, predicted)["Strongest"][0].tokens}
+    without, beside = tokens[" w1"], tokens[" w3"]  # tokens 43 and 45
+    assert (without.real, without.predicted) == (f"{real[43]:.2f}", "")
+    assert "p" not in without.shades
+    assert (beside.predicted, beside.looked_at) == ("0.50", True)
 
 
 def test_lowest_appears_only_when_there_is_a_negative_tail():

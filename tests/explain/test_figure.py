@@ -61,6 +61,12 @@ def test_nulls_and_references_stand_beside_the_scores(result):
     lines = [rows(layer) for layer in layers(prediction, "line")]
     assert {row["name"] for line in lines for row in line} == {"lookup_full"}  # bigram_full is null there
     assert len(lines[1]) == 2  # once a unit, though both explainers carry it
+    sampled = copy.deepcopy(result)
+    sampled["units"][0]["same_tokens"] = {"lookup": {"r": 0.1, "above": [0.1, 0.0, 0.2]}}
+    sampled["units"][0]["references"]["lookup_full"] = 0.123  # of other tokens than the others': not drawn
+    drawn = [row["score"] for line in layers(panels(sampled)[0], "line") for row in rows(line)]
+    assert drawn
+    assert 0.123 not in drawn
     series = {row["name"]: row["series"] for row in rows(layers(behaviour, "tick")[0])}
     assert series["noise_equal_r"] == "truth plus noise, at equal r"
     assert series["other_unit"] == series["shuffled"] == "nulls"
@@ -108,6 +114,18 @@ def test_scores_far_below_zero_are_clipped_and_the_axis_says_so(result):
     assert encoding["scale"] == {"domain": [-0.5, 1], "nice": False, "clamp": True}
     assert encoding["axis"]["title"] == "behaviour, clipped at −0.5"
     assert panels(result)[0]["layer"][-1]["encoding"]["y"]["axis"]["title"] == "r"
+
+
+def test_an_explainer_keeps_its_colour_whoever_stands_beside_it(result):
+    def colour_of(names: tuple[str, str], name: str) -> str:
+        changed = copy.deepcopy(result)
+        for i, unit in enumerate(changed["units"]):
+            unit["explainer"] = names[i % 2]
+        scale = layers(panels(changed)[0], "point")[-1]["encoding"]["color"]["scale"]
+        return dict(zip(scale["domain"], scale["range"], strict=True))[name]
+
+    assert colour_of(("rules", "lookup"), "lookup") == colour_of(("self", "lookup"), "lookup")
+    assert colour_of(("rules", "self"), "rules") == colour_of(("rules", "lookup"), "rules")
 
 
 def test_no_two_series_share_colour_and_shape(result):

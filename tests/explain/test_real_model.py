@@ -47,8 +47,8 @@ def test_two_neurons_of_the_default_model(tmp_path: Path) -> None:
 
 
 def test_the_default_model_explains_two_of_its_neurons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated, "CHOOSE_WINDOWS", 4)
-    monkeypatch.setattr(simulated, "TEST_WINDOWS", 22)
+    monkeypatch.setattr(simulated, "CHOOSE_PIECES", 12)
+    monkeypatch.setattr(simulated, "TEST_PIECES", 64)
     subject = assay.load("smollm2-135m")
     corpus = load_corpus("bundled") if BUNDLED.is_file() else planted_text(documents=600)
     request = ExplainRequest(
@@ -61,13 +61,13 @@ def test_the_default_model_explains_two_of_its_neurons(tmp_path: Path, monkeypat
     )
     found = explain(request, subject=subject, corpus=corpus)
     told = found.result["summary"]["self"]
-    assert (told["judge"], told["windows"]) == ("smollm2-135m", {"choose": 4, "test": 22})
-    assert told["unscored_windows"] == {}
+    assert told["judge"] == "smollm2-135m"
+    assert told["unscored_stretches"] == {}
     for entry in found.result["units"]:
         if entry["explainer"] == "self" and entry["r"] is not None:
             assert -0.3 < entry["r"] < 0.6
             assert entry["explanation"].startswith("It fires on words such as ")
-            assert 600 < entry["tokens_scored"] < 22 * 64
+            assert 600 < entry["tokens_scored"] < 64 * 16
             assert entry["bits"] > 15 * 8
     run = open_run(found.run_path)
     assert all(row.stored == row.recomputed for row in recompute(run))

@@ -17,9 +17,9 @@ from assay.errors import UsageError
 from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.oneself import Oneself, voices
 from assay.explain.prompting import gather_evidence, written_words
-from assay.explain.simulated import sample_windows
+from assay.explain.simulated import PIECE, TEST_PIECES, Simulations, sample_pieces
 from assay.explain.verdicts import recompute
-from assay.judge import Judge, Unscored
+from assay.judge import SIMULATE, Judge, Simulator, Unscored, load_prompt
 from assay.rules import Condition, Rule, RuleList
 from assay.store import open_run
 from assay.testing import MockJudge, Planted
@@ -89,8 +89,9 @@ def test_entries_have_the_keys_of_the_contract(outcome: ExplainOutcome) -> None:
     assert {entry["same_tokens"] != {} for entry in entries(outcome, "rules")} == {False}
     told = outcome.result["summary"]["self"]
     assert told["prompts"] == ["explain@1", "simulate@1"]
-    assert told["windows"] == {"choose": 12, "test": 44}
-    assert (told["replies"], told["unscored_replies"], told["unscored_windows"]) == (12, {}, {})
+    assert told["documents"]["test"] > 80
+    assert told["tokens"]["test"] == entries(outcome, "self")[0]["tokens_scored"]
+    assert (told["replies"], told["unscored_replies"], told["unscored_stretches"]) == (12, {}, {})
     assert json.loads(json.dumps(outcome.result, allow_nan=False)) == outcome.result
 
 
@@ -98,8 +99,8 @@ def test_scores_are_made_on_the_stored_sample(outcome: ExplainOutcome) -> None:
     stored = open_run(outcome.run_path)
     test, claims = stored.tensors("test"), stored.rows("claims")
     where = (test["sampled"] == 1) & (test["scored"] == 1)
-    assert np.array_equal(where, test["sampled"] == 1)
-    assert 40 <= len(np.unique(test["windows"][where])) <= 44  # a window of one token has none that counts
+    pieces = np.unique(np.stack([test["windows"], test["positions"] // PIECE])[:, test["sampled"] == 1], axis=1)
+    assert pieces.shape[1] == TEST_PIECES
     rows = {(row["unit"], row["explainer"]): row["claim"] for row in claims if row["role"] == "claim"}
     for i, entry in enumerate(entries(outcome, "self")):
         real = test["activations"][i][where]
@@ -170,28 +171,64 @@ def test_a_unit_that_writes_nothing_has_no_output_evidence(bench: Bench) -> None
 # samples
 
 
-def table_of(windows_of_documents: Sequence[int]) -> TokenTable:
+def table_of(windows_of_documents: Sequence[int], tokens: int = 2 * PIECE) -> TokenTable:
     documents = np.repeat(np.arange(len(windows_of_documents)), windows_of_documents)
     n = len(documents)
-    return TokenTable(np.zeros((n, 4), np.int32), np.full(n, 4), documents, np.arange(n))
+    return TokenTable(np.zeros((n, tokens), np.int32), np.full(n, tokens), documents, np.arange(n))
 
 
-def test_every_window_has_the_same_chance() -> None:
-    table = table_of([1, 1, 1, 2, 3, 1, 8, 1, 1, 1])
-    drawn = np.zeros(len(table))
+def test_every_piece_has_the_same_chance() -> None:
+    table = table_of([1, 1, 1, 2, 3, 1, 8, 1, 1, 1], tokens=PIECE + 3)  # two pieces a window, the second short
+    drawn = np.zeros(table.n_tokens)
     for seed in range(2000):
-        rows = sample_windows(table, 5, seed)
-        assert len(set(rows.tolist())) == 5
-        drawn[rows] += 1
-    assert drawn / 2000 == pytest.approx(np.full(20, 0.25), abs=5 * np.sqrt(0.25 * 0.75 / 2000))
+        starts = sample_pieces(table, 10, seed)
+        assert len(set(starts.tolist())) == 10
+        drawn[starts] += 1
+    begins = np.flatnonzero(table.flat_positions % PIECE == 0)
+    assert len(begins) == 40
+    assert np.delete(drawn, begins).sum() == 0
+    assert drawn[begins] / 2000 == pytest.approx(np.full(40, 0.25), abs=5 * np.sqrt(0.25 * 0.75 / 2000))
 
 
-def test_documents_of_one_length_give_a_window_each() -> None:
+def test_documents_of_one_length_give_a_piece_each() -> None:
     table = table_of([3] * 40)
     for seed in range(20):
-        rows = sample_windows(table, 30, seed)
-        assert len(np.unique(table.documents[rows])) == 30
-    assert np.array_equal(sample_windows(table, 200, 0), np.arange(120))
+        starts = sample_pieces(table, 30, seed)
+        assert len(np.unique(table.flat_documents[starts])) == 30
+    assert np.array_equal(sample_pieces(table, 500, 0), np.arange(0, 120 * 2 * PIECE, PIECE))
+
+
+def test_what_was_simulated_is_not_simulated_again(bench: Bench) -> None:
+    """Stretches that two requests share are asked for once, and everything is the same as in one request."""
+    asked: list[tuple[str, ...]] = []
+
+    class Counting(MockJudge):
+        def number_logits(self, opening: Any, windows: Any) -> Any:
+            asked.extend(map(tuple, windows))
+            return super().number_logits(opening, windows)
+
+    material = bench.material
+    judges = [Counting("", named), MockJudge("", named)]
+    parts, whole = (
+        Simulations.over(Simulator(judge, load_prompt(*SIMULATE)), material.choose, material.test, SEED)
+        for judge in judges
+    )
+    table = material.test.table
+    first = parts.sampled["test"]
+    second = first | (np.isin(table.flat_windows, np.arange(0, len(table), 3)) & (table.flat_positions < 27))
+    sentence = "It fires on words such as Monday house walking ."
+    once = parts.simulate("test", sentence, first).copy()
+    assert np.array_equal(np.isfinite(once), first)
+    seen = len(asked)
+    twice = parts.simulate("test", sentence, second)
+    assert np.isfinite(twice[second]).all()
+    assert np.array_equal(twice[first], once[first])
+    assert np.array_equal(twice, whole.simulate("test", sentence, second), equal_nan=True)
+    assert len(asked) - seen <= 2 * ((second & ~first).sum() // 8 + 2 * len(table))
+    seen = len(asked)
+    parts.simulate("test", sentence, second)
+    assert len(asked) == seen
+    assert set(np.unique(twice[np.isfinite(twice)])) <= {-9.0, 0.0, 9.0}
 
 
 def test_companions_speak_only_where_the_nulls_need_them() -> None:
@@ -261,10 +298,10 @@ def test_windows_without_an_answer_are_counted_and_too_many_leave_it_undecided(m
             return [Unscored("in no mood") if " river" in w else f for w, f in zip(windows, found, strict=True)]
 
     found = run(model, Moody(listing, named), tmp_path, units="L1.mlp_act:0-2", behaviour=False)
-    assert found.result["summary"]["self"]["unscored_windows"]["in no mood"] > 10
+    assert found.result["summary"]["self"]["unscored_stretches"]["in no mood"] > 10
     test = open_run(found.run_path).tensors("test")
     for entry in entries(found, "self"):
-        assert 100 < entry["tokens_scored"] < test["sampled"].sum()
+        assert 100 < entry["tokens_scored"] < 0.9 * test["sampled"].sum()
         assert entry["r"] > 0.3
         assert "too much unscored" in entry["reason"]
 

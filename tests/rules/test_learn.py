@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from assay.errors import UsageError
 from assay.rules import Condition, LearnOptions, Rule, RuleLearner, RuleList, View
+from assay.rules.chosen import Chosen, new_chosen, refit
 from assay.rules.learn import rounded
-from assay.rules.pursuit import Chosen, new_chosen, refit
 from assay.rules.view import BAGS, SLOTS
 from rules.naive_learn import NaiveLearner
 from rules.naive_search import LearnOptions as NaiveOptions

@@ -201,8 +201,9 @@ def _compared(own: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _unscored(told: Mapping[str, Any]) -> str:
-    replies, windows = (sum(told[f"unscored_{name}"].values()) for name in ("replies", "windows"))
-    return f"; unscored: {replies} of {told['replies']} replies, {windows} windows, {told['unscored_claims']} units"
+    replies, stretches = (sum(told[f"unscored_{name}"].values()) for name in ("replies", "stretches"))
+    units = told["unscored_claims"]
+    return f"; unscored: {replies} of {told['replies']} replies, {stretches} stretches of text, {units} units"
 
 
 def _comparable(entry: Mapping[str, Any]) -> bool:

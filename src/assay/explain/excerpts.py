@@ -210,8 +210,9 @@ def _excerpt(
     shaded: list[ShadedToken] = []
     for i in inside:
         truth, claimed = float(real[i]), float(predicted[i])
-        shades = f"{scale.shade('a', truth)} {scale.shade('p', claimed)}".strip()
-        numbers = scale.number(truth), scale.number(claimed)
+        said = not np.isnan(claimed)  # a judge is asked about a part of the text only
+        shades = f"{scale.shade('a', truth)} {scale.shade('p', claimed) if said else ''}".strip()
+        numbers = scale.number(truth), scale.number(claimed) if said else ""
         shaded.append(ShadedToken(_text(text.texts, int(text.ids[i])), shades, *numbers, i == at))
     before, after = (
         0 <= edge < text.ids.size and bool(text.documents[edge] == text.documents[at])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.core.ids import UnitId
+from assay.core.ids import SiteId, UnitId
 from assay.explain.behaviour import LENGTH, Behaviour, Divergences
 from assay.explain.claims import SIMULATED, Claim, executed, plain_r
 from assay.explain.material import Part, Progress
@@ -32,7 +32,7 @@ class Tested:
     ``activations``: (targets, n) in flat order. ``predictions``, ``other_unit``: (claims, n), calibrated; NaN where a
     judge was not asked. ``rank``: by claim, the place of its unit when all units of the site are ordered by their r
     with the prediction, from 1; None where that r is not defined: a constant prediction or activation. ``sampled``:
-    (n,) the tokens that simulated claims are scored on, None where there are no such claims.
+    (n,) the pieces that simulated claims are scored on, None where there are no such claims.
     """
 
     activations: Floats
@@ -46,7 +46,7 @@ class Tested:
         """(n,) the tokens that a claim is scored on: all that count, or those of the sample with an answer."""
         if explainer not in SIMULATED or self.sampled is None:
             return scored
-        return self.sampled & np.isfinite(self.predictions[claim]) & np.isfinite(self.other_unit[claim])
+        return scored & self.sampled & np.isfinite(self.predictions[claim]) & np.isfinite(self.other_unit[claim])
 
 
 def run_test_pass(
@@ -64,24 +64,15 @@ def run_test_pass(
     """
     predictions, rivals = _predict(part, claims, oneself, progress)
     sites = sorted({unit.site for unit in targets})
-    sampled = None if oneself is None else oneself.counted
-    of_site = {
-        (site, simulated): [
-            i
-            for i, c in enumerate(claims)
-            if c.unit.site == site and (c.explainer in SIMULATED) == simulated and c.unscored is None
-        ]
-        for site in sites
-        for simulated in (False, True)
-    }
-    of_site = {key: own for key, own in of_site.items() if own}
+    sampled = None if oneself is None else oneself.sampled
+    of_site = _by_site(claims)
     everyone = {site: subject.units.at(site) for site in sites}
     place = {site: {index: i for i, index in enumerate(units)} for site, units in everyone.items()}
     sums = {key: _SiteSums(place[key[0]], [claims[i] for i in own]) for key, own in of_site.items()}
-    counted = {
-        key: part.scored if sampled is None or not key[1] else sampled & np.isfinite(predictions[own]).all(0)
-        for key, own in of_site.items()
-    }
+    counted = {key: part.scored for key in of_site}
+    if sampled is not None:
+        answered = {key: np.isfinite(predictions[own]).all(0) for key, own in of_site.items() if key[1]}
+        counted |= {key: part.scored & sampled & where for key, where in answered.items()}
     activations = np.zeros((len(targets), part.table.n_tokens), dtype=np.float32)
     done, seconds = 0, 0.0
     names = [document.id for document in part.documents]
@@ -95,6 +86,15 @@ def run_test_pass(
         progress("testing on unseen documents", done / part.table.n_tokens)
     rank = {i: place for key, own in of_site.items() for i, place in zip(own, sums[key].ranks(), strict=True)}
     return Tested(activations, predictions, rivals, tuple(rank.get(i) for i in range(len(claims))), seconds, sampled)
+
+
+def _by_site(claims: Sequence[Claim]) -> dict[tuple[SiteId, bool], list[int]]:
+    """Numbers of the claims that predict, by site and by whether a judge simulates them."""
+    groups: dict[tuple[SiteId, bool], list[int]] = {}
+    for i, claim in enumerate(claims):
+        if claim.unscored is None:
+            groups.setdefault((claim.unit.site, claim.explainer in SIMULATED), []).append(i)
+    return groups
 
 
 def _predict(part: Part, claims: Sequence[Claim], oneself: Oneself | None, progress: Progress) -> tuple[Floats, Floats]:
@@ -184,7 +184,7 @@ def run_behaviour(
         own = [i for i, claim in enumerate(claims) if claim.unit == unit and claim.unscored is None]
         for i in own:
             if claims[i].explainer in SIMULATED and oneself is not None:
-                excerpts = oneself.predictions(claims[i], runs.excerpts(real), LENGTH)
+                excerpts = oneself.predictions(claims[i], runs.excerpts(real).tolist(), LENGTH)
                 tested.predictions[i], tested.other_unit[i] = excerpts
             arms[f"{i}.prediction"] = tested.predictions[i]
             if claims[i].role == "claim":

@@ -94,7 +94,7 @@ def measure_claim(
     part = material.test
     keep = tested.tokens(row, claim.explainer, part.scored)
     if claim.unscored is not None or not keep.any():
-        why = claim.unscored or "no window of the test sample could be simulated"
+        why = claim.unscored or "nothing of the test sample could be simulated"
         return Measured(0, width, None, reasons=dict.fromkeys((*MEASURES, "rank", "top_and_random"), why))
     real, predicted = tested.activations[place], tested.predictions[row]
     simulated = claim.explainer in SIMULATED
@@ -133,7 +133,7 @@ def measure_claim(
         scores=own,
         nulls={m: {name: v for name, v in row.items() if v is not None} for m, row in nulls.items()},
         references=_references(claim, fitted, part, real, keep),
-        with_first=_with_first(predicted, real, part, seed),
+        with_first=_with_first(predicted, real, part, tested.sampled if simulated else None, seed),
         top_and_random=literature_r(
             predicted[keep].astype(np.float64), real[keep].astype(np.float64), part.table.flat_windows[keep], seed
         ),
@@ -166,9 +166,9 @@ def _token_means(
     return of_activations, token_means(predicted, fit.ids, vocabulary, pseudo_count=0.0)
 
 
-def _with_first(predicted: Floats, real: Floats, part: Part, seed: int) -> Interval:
-    """r with position 0 and special tokens counted in, over the windows of which all was predicted."""
-    where = np.isfinite(predicted)
+def _with_first(predicted: Floats, real: Floats, part: Part, sampled: Mask | None, seed: int) -> Interval:
+    """r with position 0 and special tokens counted in."""
+    where = np.isfinite(predicted) if sampled is None else np.isfinite(predicted) & sampled
     index = document_index(part.table.flat_documents[where])
     weights = document_weights(index.n_documents, seed=seed)
     p, a = (values[where].astype(np.float64) for values in (predicted, real))

@@ -76,7 +76,7 @@ class Oneself:
         said = self._on_choose(text)
         answered = np.isfinite(said)
         if not answered.any():
-            return Candidate(how, text, None, self._why("no window of the choose split could be simulated"))
+            return Candidate(how, text, None, self._why("nothing of the choose split could be simulated"))
         return Candidate(how, text, plain_r(said[answered], self._counted(chosen)[answered]), None)
 
     def _why(self, otherwise: str) -> str:
@@ -121,23 +121,24 @@ class Oneself:
 
         return settle(target, source, SELF, rivals, predict, self._counted(chosen)[answered], fire_above)
 
-    def predictions(
-        self, claim: Claim, rows: NDArray[np.int64] | None = None, length: int | None = None
-    ) -> tuple[Floats, Floats]:
+    def predictions(self, claim: Claim, rows: Sequence[int] = (), length: int = 0) -> tuple[Floats, Floats]:
         """What a claim and its rival predict of the test split, flat, calibrated; NaN where nothing was simulated.
 
         Args:
-            rows: windows to be simulated if they are not yet, up to ``length`` tokens; the sample if none are named.
+            rows: windows that are to be simulated besides the sample, their first ``length`` tokens.
         """
-        wanted = self.simulations.sampled["test"] if rows is None else rows
-        own = self.simulations.simulate("test", claim.explanation.sentence(), wanted, length)
-        rival = self.simulations.simulate("test", claim.rival.sentence(), wanted, length)
+        table = self.material.test.table
+        wanted = self.simulations.sampled["test"] | (
+            np.isin(table.flat_windows, rows) & (table.flat_positions < length)
+        )
+        own = self.simulations.simulate("test", claim.explanation.sentence(), wanted)
+        rival = self.simulations.simulate("test", claim.rival.sentence(), wanted)
         return claim.calibration(own).astype(np.float32), claim.rival_calibration(rival).astype(np.float32)
 
     @property
-    def counted(self) -> NDArray[np.bool_]:
-        """(tokens,) flat: the tokens of the test split that scores are made on."""
-        return self.simulations.counted("test")
+    def sampled(self) -> NDArray[np.bool_]:
+        """(tokens,) flat: the pieces of the test split that scores are made on."""
+        return self.simulations.sampled["test"]
 
     def described(self) -> dict[str, object]:
         """What stands in the spec of a run."""
@@ -148,7 +149,7 @@ class Oneself:
             "temperature": TEMPERATURE,
             "max_tokens": MAX_TOKENS,
             "stretch": self.simulations.simulator.stretch,
-            "windows": {name: len(rows) for name, rows in self.simulations.sampled.items()},
+            "tokens": {name: int(inside.sum()) for name, inside in self.simulations.sampled.items()},
         }
 
     def summary(self, claims: Sequence[Claim]) -> dict[str, object]:
@@ -158,13 +159,17 @@ class Oneself:
         return {
             "judge": self.judge.name,
             "prompts": list(self.prompts),
-            "windows": {name: len(rows) for name, rows in self.simulations.sampled.items()},
-            "tokens_scored": int(self.counted.sum()),
+            "documents": {name: self._documents(name) for name in self.simulations.parts},
+            "tokens": {name: int(self.simulations.counted(name).sum()) for name in self.simulations.parts},
             "unscored_claims": sum(claim.unscored is not None for claim in own),
             "replies": len(replies),
             "unscored_replies": dict(Counter(reply.unscored for reply in replies if reply.unscored)),
-            "unscored_windows": dict(self.simulations.unscored),
+            "unscored_stretches": dict(self.simulations.unscored),
         }
+
+    def _documents(self, name: str) -> int:
+        part = self.simulations.parts[name]
+        return len(np.unique(part.table.flat_documents[self.simulations.counted(name)]))
 
 
 def _candidates(claim: Claim) -> tuple[Candidate, ...]:

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from assay.core.jit import kernel_threads
 from assay.errors import UsageError
+from assay.rules.chosen import Chosen, new_chosen
 from assay.rules.classes import class_names
 from assay.rules.flags import FLAG_NAMES
 from assay.rules.index import N_BAGS, N_SLOTS, Index, build_index, names_of
 from assay.rules.kernels import LISTS, NAMED, NEGATED, PLACE
-from assay.rules.pursuit import Chosen, new_chosen, pursue
+from assay.rules.pursuit import pursue
 from assay.rules.rule import CONDITIONS, Condition, Rule, RuleList
 from assay.rules.search import Settings
 from assay.rules.view import BAGS, SLOTS, View

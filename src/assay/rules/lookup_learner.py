@@ -15,7 +15,8 @@ from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 
 from assay.rules.lookup import Lookup
-from assay.rules.lookup_kernels import PRIOR, Estimates, Groups, Seen, fit_tokens
+from assay.rules.lookup_kernels import PRIOR, Estimates, Groups, fit_tokens
+from assay.rules.reference_kernels import Seen
 from assay.rules.rule import HEADER_BITS, VALUE_BITS
 from assay.rules.view import View
 from assay.stats.many_layout import spread

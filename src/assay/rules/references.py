@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float32
 
-from assay.rules.lookup_kernels import Picked, fit_tables, look_up
 from assay.rules.lookup_learner import LookupLearner, bases_of, budget_for
+from assay.rules.reference_kernels import Picked, fit_tables, look_up
 from assay.rules.view import View
 from assay.stats.many_layout import spread
 

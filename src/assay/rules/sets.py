@@ -103,7 +103,7 @@ def _sorted_means(sums: Any, weights: Any) -> Any:
 def _best_members(sums: Any, weights: Any, room: int, price: float, best: Any) -> int:
     """The members of the best set, into ``best``, those first that are worth most; how many they are."""
     pick, worth, means = np.empty(room, np.int64), np.empty(room), _sorted_means(sums, weights)
-    best_gain, best_value, best_size = 0.0, 0.0, 0
+    best_gain, best_size = 0.0, 0
     for quantile in _QUANTILES[: len(_QUANTILES) * min(len(sums), 1)]:
         at = quantile * (len(means) - 1)
         low = int(at)
@@ -123,16 +123,9 @@ def _best_members(sums: Any, weights: Any, room: int, price: float, best: Any) -
             gain, before = total * total / weight - price * size, value
             value = total / weight
             if gain > best_gain:
-                best_gain, best_value, best_size = gain, value, size
+                best_gain, best_size = gain, size
                 for i in range(size):
                     best[i] = pick[i]
             if value == before:
                 break
-    size = _NONE
-    for i in range(best_size):
-        member = best[i]
-        own = best_value * (2 * sums[member] - best_value * weights[member])
-        size = _insert(pick, worth, size, member, own)
-    for i in range(size):
-        best[i] = pick[i]
-    return size
+    return best_size

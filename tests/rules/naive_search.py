@@ -155,7 +155,7 @@ class Search:
                 found += [
                     self._candidate(ground, Condition(slot, names), hit) for names, hit in self._lists(ground, slot)
                 ]
-            if slot != "word":  # half a word has no class
+            if slot not in ("word", "stem"):  # neither half a word nor a stem has a class
                 found += self._slot_classes(ground, slot)
         for slot in BAGS if not ground.when else ():
             if slot not in listed:

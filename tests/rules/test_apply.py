@@ -32,6 +32,9 @@ rule_lists = st.lists(st.tuples(st.lists(st.tuples(whens, values), max_size=4), 
 def condition(slot: str, named: str | list[str], flag: str, negated: bool) -> Condition:
     if slot == "flag":
         return Condition("flag", named=flag, negated=negated)
+    if slot == "stem":
+        words = [fold(text) for text in named if fold(text).isalpha()] if isinstance(named, list) else []
+        return Condition(slot, tuple(dict.fromkeys(words)) or ("whales",), negated=negated)
     if isinstance(named, str):
         return Condition(slot, named=named, negated=negated)
     exact = slot in ("token", "previous token")

@@ -43,6 +43,15 @@ CASES: dict[str, list[tuple[list[str], list[int]]]] = {
         (words("a , b c . d e , f"), [2, 3, 4, 8]),
         (words("a b"), []),
     ],
+    "after a question word in the same sentence": [
+        (words("_What _is _it ? _The _What"), [1, 2, 3]),
+        (words("_a _b"), []),
+    ],
+    "after 12 tokens without a function word": [
+        (FORTY[:14], [12, 13]),
+        (["x", " The", *FORTY[:13]], [14]),
+        (["x", " Mandate", *FORTY[:13]], [12, 13, 14]),
+    ],
     "within 16 tokens after a question mark": [(["?”", *FORTY[:18]], list(range(1, 17)))],
     "within 16 tokens after an exclamation mark": [(["oh", "!", *FORTY[:18]], list(range(2, 18)))],
     "first token of a line": [(words("a b ⏎ c d .⏎ e"), [3, 6])],
@@ -56,6 +65,7 @@ CASES: dict[str, list[tuple[list[str], list[int]]]] = {
         (["a", "\n   ", " b", " c", "\n", "d", " e"], [3, 4]),
         (["   ", "a", " b"], []),
     ],
+    "in a block of code": [(words("a ``` b c ``` d"), [2, 3, 4])],
     "inside brackets": [
         (words("a ( b ) c"), [2, 3]),
         (words(") a ( b [ c ] d"), [3, 4, 5, 6, 7]),
@@ -74,6 +84,12 @@ CASES: dict[str, list[tuple[list[str], list[int]]]] = {
     ],
     "second piece of a word": [(words("_un belie vable _is"), [1])],
     "third or later piece of a word": [(words("_un belie va ble _is"), [2, 3])],
+    "in a word of capitals": [
+        (words("_NASA _LO WE _A _M ART _Mc D X ray"), [0, 1, 2, 5]),
+        (words("U S _of _A B c D"), [1, 4]),
+    ],
+    "second piece of a number": [(words("1 2 3 _4 5 , 6 7"), [1, 4, 7]), (words("_ 1 2"), [2])],
+    "third or later piece of a number": [(words("1 2 3 4 _5 6 a 7"), [2, 3])],
     "after a capitalised token": [(words("_The _old Man s"), [1, 3])],
     "soon after two capitalised tokens": [(words("A B c d e f g"), [2, 3, 4]), (words("A b c d E f"), [])],
     "within 4 tokens after a number in digits": [(words("7 a b c d e 7th f"), [1, 2, 3, 4])],

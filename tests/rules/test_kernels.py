@@ -140,7 +140,7 @@ def coded(view: View, index: Index, slot: str, named: str, flag: str, negated: b
         code = [len(PLACES), FLAG_NAMES.index(flag), negated, 0]
         return Condition("flag", named=flag, negated=negated), code, strings
     place = PLACES.index(slot)
-    if named and slot not in ("earlier", "word"):  # of which the search names no classes
+    if named and slot not in ("earlier", "word", "stem"):  # of which the search names no classes
         return Condition(slot, named=named, negated=negated), [place, class_names().index(named), negated, 0], strings
     names = names_of(view, place)
     chosen = rng.permutation(np.arange(1, len(names)))[:12]

@@ -28,6 +28,8 @@ PHRASES: list[tuple[Condition, str]] = [
     (listed("token", " a", " b", negated=True), "the token is not “ a” or “ b”"),
     (listed("form", "a"), "the token is “a” in any case"),
     (listed("word", "unbeliev"), "the word so far is “unbeliev”"),
+    (listed("stem", "draw", "eat"), "the word so far is a form of “draw” or “eat”"),
+    (listed("stem", "draw", negated=True), "the word so far is not a form of “draw”"),
     (listed("previous token", " Mr"), "the previous token is “ Mr”"),
     (listed("previous word", "new"), "the previous word is “new”"),
     (listed("second last", "in"), "the token two back is “in”"),

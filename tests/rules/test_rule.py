@@ -14,11 +14,13 @@ from assay.rules import Condition, Rule, RuleList
 from assay.rules.classes import class_names, fold, membership
 from assay.rules.flags import FLAG_NAMES
 from assay.rules.rule import PLACES
+from assay.rules.stems import stem
 from assay.rules.view import BAGS
 from rules.texts import Windows, view_of
 
 TOKENS = [" the", "The", " whale", "wha", "le", ",", ".", "\n", " 7", " Monday", "("]
 FORMS = sorted({fold(token) for token in TOKENS} | {"whale", "a"})
+WORDS = ["the", "whale", "whaling", "wha", "mondays"]
 
 windows_of_tokens = st.lists(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=11), min_size=1, max_size=3)
 
@@ -31,9 +33,9 @@ def conditions(draw: st.DrawFn, most: int = 3) -> Said:
     slot, negated = draw(st.sampled_from(PLACES)), draw(st.booleans())
     if slot == "flag":
         return slot, (), draw(st.sampled_from(FLAG_NAMES)), negated
-    if draw(st.booleans()):
+    if draw(st.booleans()) and slot != "stem":
         return slot, (), draw(st.sampled_from(class_names())), negated
-    strings = TOKENS if slot in ("token", "previous token") else FORMS
+    strings = {"token": TOKENS, "previous token": TOKENS, "stem": WORDS}.get(slot, FORMS)
     return slot, tuple(draw(st.lists(st.sampled_from(strings), min_size=1, max_size=most, unique=True))), "", negated
 
 
@@ -62,8 +64,10 @@ def naive_condition(condition: Condition, windows: Windows) -> list[bool]:
                 keys = view.keys(condition.slot)
                 there = [keys.names[keys.ids[i]]]
             column = class_names().index(condition.named) if condition.named else 0
+            same = stem if condition.slot == "stem" else str
+            listed = [same(text) for text in condition.any_of]
             holds = any(
-                bool(membership([text])[0, column]) if condition.named else text in condition.any_of for text in there
+                bool(membership([text])[0, column]) if condition.named else same(text) in listed for text in there
             )
         out.append(holds != condition.negated)
     return out
@@ -114,9 +118,9 @@ def test_an_unknown_string_matches_nothing_in_another_text() -> None:
 
 
 def test_description_lengths_by_hand() -> None:
-    """10 places, negated or not, list or class; 12 list lengths; 8 bits a value, 4 numbers of conditions, 32 a list."""
-    assert len(PLACES) == 10
-    place = math.log2(10) + 1
+    """11 places, negated or not, list or class; 12 list lengths; 8 bits a value, 4 numbers of conditions, 32 a list."""
+    assert len(PLACES) == 11
+    place = math.log2(11) + 1
     two = Condition("token", (" a", " b"))
     named = Condition("previous word", named="article", negated=True)
     flag = Condition("flag", named="inside brackets")
@@ -218,6 +222,8 @@ WRONG: list[tuple[object, str]] = [
         "'form' holds lower-case text without spaces around it, never ' Monday'; write 'monday'",
     ),
     (one({"slot": "earlier", "any_of": ["The"]}), "'earlier' holds lower-case text"),
+    (one({"slot": "stem", "any_of": [","]}), "'stem' goes by words made of the letters a to z, which ',' is not"),
+    (one({"slot": "stem", "named": "month"}), "a stem belongs to no class; name 'month' of 'word' or 'form' instead"),
     (one({"slot": "form", "any_of": list("abcdefghijklm")}), "a condition lists 13 strings; at most 12 are allowed"),
     ([1] * 400, "a rule list must be an object with 'rules', got [1, 1, 1,"),
 ]

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from assay.rules import View
 from assay.rules.classes import class_names, membership
+from assay.rules.rule import Condition
+from assay.rules.stems import stem
 from assay.rules.view import BAGS, SLOTS
 from rules.texts import Windows, view_of
 
@@ -60,11 +62,18 @@ def naive_words(window: list[str]) -> list[tuple[str, str]]:
 def naive_slot(slot: str, window: list[str], at: int) -> str:
     if slot in ("word", "previous word"):
         return naive_words(window)[at][slot == "previous word"]
+    if slot == "stem":
+        return stem(naive_words(window)[at][0])
     back = {"token": 0, "form": 0, "previous token": 1, "second last": 2, "third last": 3}[slot]
     if at < back:
         return ""
     text = window[at - back]
     return text if slot.endswith("token") else naive_fold(text)
+
+
+def called(slot: str, name: str) -> str:
+    """A stem goes by one of its words, which another text may not have."""
+    return stem(name) if slot == "stem" else name
 
 
 @settings(max_examples=60, deadline=None)
@@ -77,7 +86,7 @@ def test_slots_are_what_a_reader_of_each_token_sees(windows: Windows, data: st.D
     for slot in SLOTS:
         keys = view.keys(slot)
         assert len(set(keys.names)) == len(keys.names)
-        found = [keys.names[i] for i in keys.ids]
+        found = [called(slot, keys.names[i]) for i in keys.ids]
         expected = [naive_slot(slot, window, at) for (window, at), kept in zip(places, rows, strict=True) if kept]
         assert found == expected, slot
 
@@ -128,8 +137,8 @@ def test_padding_and_other_windows_change_nothing(windows: Windows) -> None:
     alone = [view_of([window]) for window in windows]
     np.testing.assert_array_equal(together.flags, np.concatenate([view.flags for view in alone]))
     for slot in SLOTS:
-        names = [view.keys(slot).names[i] for view in alone for i in view.keys(slot).ids]
-        assert [together.keys(slot).names[i] for i in together.keys(slot).ids] == names
+        names = [called(slot, view.keys(slot).names[i]) for view in alone for i in view.keys(slot).ids]
+        assert [called(slot, together.keys(slot).names[i]) for i in together.keys(slot).ids] == names
 
 
 def test_the_word_so_far_grows_piece_by_piece() -> None:
@@ -141,6 +150,13 @@ def test_the_word_so_far_grows_piece_by_piece() -> None:
     assert [before.names[i] for i in before.ids] == (
         ["", "", "", "unbelievable", ",", ",", "don't", "don't", "don't", "o’clock", "9"]
     )
+
+
+def test_a_stem_goes_by_the_word_that_stands_there_most_often() -> None:
+    view = view_of([[" drawing", " drew", ",", " draw", " drew", " whale"]])
+    stems = view.keys("stem")
+    assert [stems.names[i] for i in stems.ids] == ["drew", "drew", "", "drew", "drew", "whale"]
+    assert Condition("stem", ("draws",)).holds(view).tolist() == [True, True, False, True, True, False]
 
 
 def test_an_opening_quote_does_not_start_the_word_after_it() -> None:
@@ -195,7 +211,8 @@ def test_windows_with_counts_windows_and_not_tokens(windows: Windows, data: st.D
         expected: dict[str, set[int]] = {}
         for window, at, number in seen:
             expected.setdefault(naive_slot(slot, window, at), set()).add(number)
-        counted = dict(zip(view.keys(slot).names, view.windows_with(slot).tolist(), strict=True))
+        names = [called(slot, name) for name in view.keys(slot).names]
+        counted = dict(zip(names, view.windows_with(slot).tolist(), strict=True))
         assert {name: count for name, count in counted.items() if count} == {k: len(v) for k, v in expected.items()}
     matrix, names = view.bag("earlier")
     inside = [{names[j] for j in matrix[i].indices} for i in range(view.size)]

@@ -19,6 +19,7 @@ from assay.rules.classes import class_names
 from assay.rules.flags import FLAG_NAMES
 from assay.rules.lookup import Lookup
 from assay.rules.rule import Condition, RuleList
+from assay.rules.stems import stem
 from assay.rules.view import BAGS, SLOTS, View
 from assay.stats.many_layout import spread
 
@@ -41,6 +42,7 @@ class Applier:
         self._of_place: dict[str, dict[str, int]] = {
             slot: numbers[own] for slot, own in zip(_PLACES, names, strict=True)
         }
+        self._of_place["stem"] = {stem(name): i for i, name in enumerate(view.keys("stem").names)}
         self._classes = {name: i for i, name in enumerate(class_names())}
 
     def predict_rules(self, lists: Sequence[RuleList]) -> Float32[np.ndarray, "lists tokens"]:
@@ -116,7 +118,8 @@ class Applier:
         if not condition.any_of:
             return []
         first, numbers = self._first[condition.slot], self._of_place[condition.slot]
-        return [first + numbers[name] for name in condition.any_of if name in numbers]
+        listed = set(map(stem, condition.any_of)) if condition.slot == "stem" else condition.any_of
+        return [first + numbers[name] for name in listed if name in numbers]
 
     def _tabled(self, lookups: Sequence[Lookup]) -> Tables:
         """The entries whose texts the view has."""

@@ -10,6 +10,22 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
+from assay.rules.classes import fold, word_lists
+
+FUNCTION_WORDS = (
+    "article",
+    "demonstrative",
+    "possessive determiner",
+    "subject pronoun",
+    "object pronoun",
+    "preposition",
+    "coordinating conjunction",
+    "form of be",
+    "form of have",
+    "form of do",
+    "modal",
+)
+
 Grid = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -23,7 +39,9 @@ def flag_table(
     the sentence "the token is ...".
     """
     kinds = _Kinds(tokens, names)
-    return _positions(tokens) | _sentences(kinds) | _lines(kinds) | _nesting(kinds) | _words(kinds) | _repeats(forms)
+    parts = (_sentences, _lines, _nesting, _pieces, _words)
+    tables = [_positions(tokens), *(part(kinds) for part in parts), _repeats(forms)]
+    return {name: mask for table in tables for name, mask in table.items()}
 
 
 class _Kinds:
@@ -37,8 +55,15 @@ class _Kinds:
         self.mark = self.matching(r"\s*[^\w\s]+\s*")
         self.letter_first, self.letter_last = self.matching(r"[A-Za-z].*"), self.matching(r".*[A-Za-z]")
         self.capital = self.matching(r"\s*[A-Z].*")
+        self.inside = self.letter_first & (_before(self.letter_last.astype(np.int64)) > 0)
         self.digit = self.matching(r"\s*\d+")
         self.symbol = self.matching(r"\s*[=(){}\[\]<>_;/\\|*#+`]+.*")
+
+    def listed(self, *classes: str) -> Mask:
+        """Is a token a word of one of these lists?"""
+        lists = word_lists()
+        words = {word for name in classes for word in lists[name]}
+        return np.array([fold(name) in words for name in self.names])[self.tokens]
 
     def matching(self, pattern: str) -> Mask:
         return self.table(pattern)[self.tokens]
@@ -115,6 +140,8 @@ def _sentences(kinds: _Kinds) -> dict[str, Mask]:
         "within 3 tokens after a punctuation mark": (since_mark <= 3) & marked,
         "after 8 tokens without punctuation": since_mark > 8,
         "after a comma in the same sentence": _since(kinds.matching(r"\s*,.*")) < place,
+        "after a question word in the same sentence": _since(kinds.listed("question word")) < place,
+        "after 12 tokens without a function word": _since(kinds.listed(*FUNCTION_WORDS)) > 12,
         "within 16 tokens after a question mark": _any_within(kinds.matching(r".*\?.*"), 16),
         "within 16 tokens after an exclamation mark": _any_within(kinds.matching(r".*!.*"), 16),
     }
@@ -145,7 +172,9 @@ def _nesting(kinds: _Kinds) -> dict[str, Mask]:
     depth = _open(kinds.counts(lambda t: sum(t.count(c) for c in "([{") - sum(t.count(c) for c in ")]}")))
     straight = kinds.counts(lambda t: t.count('"'))
     curly = kinds.counts(lambda t: t.count("“") - t.count("”"))
+    fences = kinds.counts(lambda t: t.count("```"))
     return {
+        "in a block of code": _before(np.cumsum(fences, axis=1)) % 2 == 1,
         "inside brackets": depth > 0,
         "inside two brackets or more": depth > 1,
         "inside double quotes": (_before(np.cumsum(straight, axis=1)) % 2 == 1) | (_open(curly) > 0),
@@ -153,17 +182,29 @@ def _nesting(kinds: _Kinds) -> dict[str, Mask]:
     }
 
 
+def _pieces(kinds: _Kinds) -> dict[str, Mask]:
+    place, columns = _since(~kinds.inside), _columns(kinds.tokens)
+    number = kinds.matching(r"\d+") & (_before(kinds.digit.astype(np.int64)) > 0)
+    digits = _since(~number)
+    capitals = kinds.matching(r"\s*[A-Z]+")
+    start = columns - np.where(kinds.inside, place, 0)
+    unlike = np.maximum.accumulate(np.where(capitals, -1, columns), axis=1)
+    return {
+        "inside a word": kinds.inside,
+        "second piece of a word": kinds.inside & (place == 1),
+        "third or later piece of a word": kinds.inside & (place >= 2),
+        "in a word of capitals": (unlike < start) & (kinds.inside | kinds.matching(r"\s*[A-Z]{2,}")),
+        "second piece of a number": number & (digits == 1),
+        "third or later piece of a number": number & (digits >= 2),
+    }
+
+
 def _words(kinds: _Kinds) -> dict[str, Mask]:
-    inside = kinds.letter_first & (_before(kinds.letter_last.astype(np.int64)) > 0)
-    piece = _since(~inside)
     capital = kinds.capital.astype(np.int64)
     capitals = sum((_before(capital, back) for back in range(1, 5)), np.zeros_like(capital))
     column = _columns(kinds.tokens)
     symbols: NDArray[np.float64] = np.cumsum(kinds.symbol, axis=1) / (column + 1)
     return {
-        "inside a word": inside,
-        "second piece of a word": inside & (piece == 1),
-        "third or later piece of a word": inside & (piece >= 2),
         "after a capitalised token": _before(capital) > 0,
         "soon after two capitalised tokens": capitals >= 2,
         "within 4 tokens after a number in digits": _any_within(kinds.digit, 4),

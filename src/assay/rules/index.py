@@ -22,7 +22,7 @@ Ints = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
 N_SLOTS, N_BAGS = len(SLOTS), len(BAGS)
-WORD_SLOT = SLOTS.index("word")
+WORD_SLOT, STEM_SLOT = SLOTS.index("word"), SLOTS.index("stem")
 REACH = NEARBY
 
 
@@ -114,10 +114,10 @@ def build_index(view: View, windows: int) -> Index:
 
 
 def _tables(first: int) -> NDArray[np.int64]:
-    """Classes of each slot, but not of half a word, which has none; flags; classes nearby."""
+    """Classes of each slot, but not of half a word or a stem, which have none; flags; classes nearby."""
     classes, flags = len(class_names()), len(FLAG_NAMES)
     end = first + N_SLOTS * classes
-    rows = [(first + slot * classes, classes, slot) for slot in range(N_SLOTS) if slot != WORD_SLOT]
+    rows = [(first + slot * classes, classes, slot) for slot in range(N_SLOTS) if slot not in (WORD_SLOT, STEM_SLOT)]
     return np.array([*rows, (end, flags, N_SLOTS + N_BAGS), (end + flags, classes, N_SLOTS)], np.int64)
 
 

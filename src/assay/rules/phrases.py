@@ -19,6 +19,7 @@ _SUBJECTS = {
     "form": "the token",
     "flag": "the token",
     "word": "the word so far",
+    "stem": "the word so far",
     "previous token": "the previous token",
     "previous word": "the previous word",
     "second last": "the token two back",
@@ -91,9 +92,10 @@ def _phrase(said: Said, most: int, exact: bool) -> tuple[str, str]:
         article = "the " if said.named.split()[0] in _NUMBERED else ""
         return subject, f"is {'not ' if said.negated else ''}{article}{said.named}"
     case = " in any case" if said.slot == "form" else ""
+    form = "a form of " if said.slot == "stem" else ""
     if said.named:
         return subject, _class_predicate(said.named, said.negated) + case
-    return subject, f"is {'not ' if said.negated else ''}{_listing(said.any_of, most, exact)}{case}"
+    return subject, f"is {'not ' if said.negated else ''}{form}{_listing(said.any_of, most, exact)}{case}"
 
 
 def _bag_phrase(said: Said, most: int, exact: bool) -> tuple[str, str]:

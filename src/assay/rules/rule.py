@@ -25,6 +25,7 @@ from assay.rules import reading
 from assay.rules.classes import class_names, fold
 from assay.rules.flags import FLAG_NAMES
 from assay.rules.phrases import Said, conditions_phrase, sentence
+from assay.rules.stems import stem
 from assay.rules.view import BAGS, SLOTS, View
 
 LISTED = 12
@@ -56,6 +57,8 @@ class Condition:
         known = FLAG_NAMES if flag else class_names()
         if self.named and self.named not in known:
             raise UnknownName("flag" if flag else "class", self.named, known)
+        if self.slot == "stem" and self.named:
+            raise UsageError(f"a stem belongs to no class; name {self.named!r} of 'word' or 'form' instead")
         self._check_strings()
 
     def _check_strings(self) -> None:
@@ -70,6 +73,9 @@ class Condition:
             if text != fold(text):
                 form = "lower-case text without spaces around it"
                 raise UsageError(f"{self.slot!r} holds {form}, never {text!r}; write {fold(text)!r}")
+        for text in self.any_of if self.slot == "stem" else ():
+            if not stem(text):
+                raise UsageError(f"'stem' goes by words made of the letters a to z, which {text!r} is not")
 
     def holds(self, view: View) -> Bool[np.ndarray, " tokens"]:
         """Where the condition holds: (tokens,) boolean."""
@@ -84,8 +90,9 @@ class Condition:
         if self.named:
             chosen = view.members(self.slot)[:, class_names().index(self.named)] > 0
         else:
-            wanted = set(self.any_of)
-            chosen = np.array([name in wanted for name in names])
+            same = stem if self.slot == "stem" else str
+            wanted = {same(text) for text in self.any_of}
+            chosen = np.array([same(name) in wanted for name in names])
         if self.slot in BAGS:
             return np.asarray(view.bag(self.slot).matrix @ chosen.astype(np.float32)) > 0
         return chosen[view.keys(self.slot).ids]

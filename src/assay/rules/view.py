@@ -19,8 +19,9 @@ from scipy import sparse
 
 from assay.rules.classes import fold, membership
 from assay.rules.flags import FLAG_NAMES, flag_table
+from assay.rules.stems import stem
 
-SLOTS = ("token", "form", "word", "previous token", "previous word", "second last", "third last")
+SLOTS = ("token", "form", "word", "stem", "previous token", "previous word", "second last", "third last")
 BAGS = ("nearby", "earlier")
 NEARBY = 8
 
@@ -117,6 +118,17 @@ class View:
                 before[row, column] = index.setdefault(last, len(index))
         return word, before, tuple(index)
 
+    @cached_property
+    def _stem_keys(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        """Stems of the words so far; each is called by that of its words which stands there most often."""
+        word, _, names = self._word_keys
+        index: dict[str, int] = {}
+        stems = np.array([index.setdefault(stem(name), len(index)) for name in names])
+        often = np.bincount(word[self._real], minlength=len(names))
+        rarest_first: list[int] = np.argsort(often, kind="stable").tolist()
+        goes_by: dict[int, str] = {int(stems[i]): names[i] for i in rarest_first}
+        return stems[word], ("", *(goes_by[i] for i in range(1, len(index))))
+
     @property
     def forms(self) -> Int64[np.ndarray, "windows length"]:
         """The word form at each place of each window, as ids into the names of the bags; 0 for nothing."""
@@ -138,6 +150,9 @@ class View:
         if slot in ("word", "previous word"):
             word, before, names = self._word_keys
             return Keys(self._flat(word if slot == "word" else before), names)
+        if slot == "stem":
+            stems, names = self._stem_keys
+            return Keys(self._flat(stems), names)
         back = {"token": 0, "form": 0, "previous token": 1, "second last": 2, "third last": 3}[slot]
         values, names = self._token_keys if slot.endswith("token") else self._form_keys
         shifted = np.zeros_like(values)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import synthetic
+from assay.cli.report import also_line
 from assay.errors import UsageError
 from assay.rules import Condition, Rule, RuleList
 
@@ -28,6 +29,7 @@ class Request:
     out: str | None
     written: dict[str, Any]
     sample: int = 30
+    also: str | None = None
     dtype: str | None = None
     device: str | None = None
     trust_remote_code: str | None = None
@@ -70,7 +72,21 @@ def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_pa
     mine.write_text(json.dumps({unit: rules.to_json()}))
     said = assay(
         *("explain", "--model", "m", "--units", "L1.mlp_act:0-3,spread4", "--explainer", "rules, lookup"),
-        *("--rules", "32", "--tokens", "5000", "--corpus", "c.txt", "--no-behaviour", "--seed", "7", "--out", out),
+        *(
+            "--rules",
+            "32",
+            "--tokens",
+            "5000",
+            "--corpus",
+            "c.txt",
+            "--also",
+            "d.txt",
+            "--no-behaviour",
+            "--seed",
+            "7",
+            "--out",
+            out,
+        ),
         *("--written", str(mine), "--sample", "4"),
         *("--dtype", "fp32", "--device", "cpu", "--trust-remote-code", "m"),
     )
@@ -79,6 +95,7 @@ def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_pa
         Request(
             *("m", "L1.mlp_act:0-3,spread4", ("rules", "lookup"), 32, 5000, "c.txt", False, 7, out, {unit: rules}),
             sample=4,
+            also="d.txt",
             **models,
         )
     ]
@@ -108,3 +125,13 @@ def test_an_error_of_the_experiment_is_one_line(assay, asked: list[Request], mon
 
     monkeypatch.setattr(sys.modules["assay.explain.experiment"], "explain", explain)
     assert assay("explain", "--units", "spread0") == (2, "", "assay: spread0 names no unit\n")
+
+
+def test_the_drop_on_other_text_is_one_line() -> None:
+    rules = {"units": 4, "mean_r": 0.25, "drop": 0.08, "drop_lo": 0.04, "drop_hi": 0.12}
+    lookup = rules | {"mean_r": 0.2, "drop": -0.01, "drop_lo": None, "drop_hi": None}
+    said = also_line("sea\x1b[31m.txt", {"tokens": 12_065, "explainers": {"rules": rules, "lookup": lookup}})
+    assert said.plain == (
+        "on sea[31m.txt: rules mean r .25, a drop of .08 [.04 .12]; lookup mean r .20, a drop of -.01;"
+        " 12,065 tokens, of which nothing was learnt"
+    )

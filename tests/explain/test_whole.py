@@ -29,7 +29,7 @@ REQUEST = ExplainRequest(units="all", tokens=TOKENS, rules=3, sample=2)
 CONTRACT = {
     *("unit", "explainer", "explanation", "rules", "bits", "r", "r_lo", "r_hi", "r_pos", "r_neg", "r_context", "f1"),
     *("auprc", "nulls", "references", "rank", "rank_of", "behaviour", "behaviour_lo", "behaviour_hi"),
-    *("behaviour_nulls", "unscored", "verdict", "reason"),
+    *("behaviour_nulls", "unscored", "verdict", "reason", "also"),
 }
 
 

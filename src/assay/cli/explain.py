@@ -61,6 +61,7 @@ from assay.cli.lazy import load_object
     show_default=True,
     help="'bundled', a .txt, .jsonl or .parquet file, a folder, - for stdin, or hf:OWNER/NAME.",
 )
+@click.option("--also", metavar="CORPUS", help="Other text, to score the same explanations on, and how far r drops.")
 @click.option(
     "--behaviour/--no-behaviour",
     default=True,
@@ -90,6 +91,7 @@ def explain(
     rules: int,
     tokens: int,
     corpus: str,
+    also: str | None,
     behaviour: bool,
     sample: int,
     written: str | None,
@@ -117,6 +119,7 @@ def explain(
         rules=rules,
         tokens=tokens,
         corpus=corpus,
+        also=also,
         behaviour=behaviour,
         sample=sample,
         seed=seed,

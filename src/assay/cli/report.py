@@ -11,7 +11,7 @@ import rich.console
 from rich.table import Table
 from rich.text import Text
 
-from assay.cli.numbers import STYLES, beside, highest, score_text, verdict_text
+from assay.cli.numbers import STYLES, beside, highest, interval_text, score_text, verdict_text
 from assay.cli.plain import plain
 from assay.cli.screen import screen
 from assay.core.ids import UnitId
@@ -37,7 +37,7 @@ def print_run(run: Run) -> None:
     console.print(result_table(result, run.spec["subject"]["n_layers"], console.width))
     for line in _reasons(result["units"]):
         console.print(line, soft_wrap=True)
-    console.print(_summary(result))
+    console.print(_summary(result, run))
     print_files(run, console)
 
 
@@ -166,7 +166,17 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _summary(result: Mapping[str, Any]) -> Text:
+def also_line(name: str, found: Mapping[str, Any]) -> Text:
+    """How the explanations do on other text."""
+    line = Text.assemble((f"on {plain(name)}: ", "bold"))
+    for i, (explainer, own) in enumerate(found["explainers"].items()):
+        drop = f"{score_text(own['drop'])} {interval_text(own['drop_lo'], own['drop_hi'])}".strip()
+        line.append("; " if i else "")
+        line.append(f"{plain(explainer)} mean r {score_text(own['mean_r'])}, a drop of {drop}")
+    return line.append(f"; {found['tokens']:,} tokens, of which nothing was learnt", style="dim")
+
+
+def _summary(result: Mapping[str, Any], run: Run) -> Text:
     summary, entries = result["summary"], result["units"]
     names = list(dict.fromkeys(entry["explainer"] for entry in entries))
     lines = Text()
@@ -180,6 +190,8 @@ def _summary(result: Mapping[str, Any]) -> Text:
             lines.append(", " if i else "\n  ").append(f"{counts[verdict]} ").append(verdict, style=STYLES[verdict])
         if explainer == "self" and summary.get("self"):
             lines.append(_unscored(summary["self"]), style="dim")
+    if also := run.spec["corpus"].get("also"):
+        lines.append("\n").append(also_line(also["name"], summary["also"]))
     lines.append(
         f"\n{summary['tokens']:,} tokens in {summary['seconds']:.0f} s ({summary['forward_seconds']:.0f} s of it "
         f"in the model), {summary['peak_rss_mb'] / 1024:.1f} GiB of memory at most",

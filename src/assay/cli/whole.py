@@ -15,7 +15,7 @@ from rich.text import Text
 
 from assay.cli.numbers import STYLES, score_text
 from assay.cli.plain import plain
-from assay.cli.report import cut, heading, print_files
+from assay.cli.report import also_line, cut, heading, print_files
 from assay.cli.screen import screen
 from assay.store.entries import entries
 from assay.store.run import Run
@@ -59,6 +59,8 @@ def print_whole(run: Run) -> None:
     console.print(_layers(summary))
     console.print(_units(run, console.width))
     console.print(_summary(summary))
+    if also := run.spec["corpus"].get("also"):
+        console.print(also_line(also["name"], summary["also"]))
     print_files(run, console)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assay.explain.claims import Claim
+from assay.explain.elsewhere import Elsewhere, elsewhere_entry
 from assay.explain.evidence import decided
 from assay.explain.measured import MEASURES, UNDEFINED, Measured, number, value_of
 from assay.explain.verdicts import Judged
@@ -14,11 +15,14 @@ NULLS = ("constant", "shuffled", "other_unit")
 REFERENCES = ("lookup", "bigram", "lookup_full", "bigram_full")
 
 
-def contract_entry(i: int, claim: Claim, m: Measured, judged: Judged) -> dict[str, Any]:
+def contract_entry(
+    i: int, claim: Claim, m: Measured, judged: Judged, elsewhere: Elsewhere | None = None
+) -> dict[str, Any]:
     """One row of ``units`` in the JSON result.
 
     ``tokens_scored``: how many tokens its scores are made on. ``same_tokens``: for a simulated claim, by explainer,
-    r of the unit's other claims on these tokens, and how far this claim's r lies above, with the bounds.
+    r of the unit's other claims on these tokens, and how far this claim's r lies above, with the bounds. ``also``: its
+    scores on other text, and the drop of r.
     """
     found, verdict = judged.behaviours.get(i), judged.overall[i]
     entry: dict[str, Any] = {
@@ -45,6 +49,7 @@ def contract_entry(i: int, claim: Claim, m: Measured, judged: Judged) -> dict[st
         "same_tokens": {
             name: {"r": beside.r, "above": [number(x) for x in beside.above]} for name, beside in m.beside.items()
         },
+        "also": elsewhere_entry(elsewhere, i) if elsewhere else None,
         "behaviour": None,
         "behaviour_lo": None,
         "behaviour_hi": None,

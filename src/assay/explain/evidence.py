@@ -19,9 +19,10 @@ SCORES_VERSION = 1
 _NO_TEST = {"d": None, "d_lo": None, "d_hi": None, "p_support": None, "p_refute": None}
 
 
-def _row(
+def score_row(
     claim: int, check: str, measure: str, interval: Interval | None, documents: int, **more: Any
 ) -> dict[str, Any]:
+    """A row of the evidence table: one score of one claim, on so many documents."""
     value = None if interval is None else number(interval.value)
     row: dict[str, Any] = {
         "claim": claim,
@@ -68,7 +69,7 @@ def evidence_rows(claims: Sequence[Claim], measured: Mapping[int, Measured], jud
         documents = m.documents
         for measure in MEASURES:
             nulls = json.dumps(m.nulls.get(measure, {}))
-            row = _row(i, "prediction", measure, m.value(measure), documents, nulls=nulls)
+            row = score_row(i, "prediction", measure, m.value(measure), documents, nulls=nulls)
             rows.append(_because(row, m.reasons.get(measure)))
         rows[-len(MEASURES)] |= _tested(check) | {
             "references": json.dumps(m.references),
@@ -79,7 +80,7 @@ def evidence_rows(claims: Sequence[Claim], measured: Mapping[int, Measured], jud
         rows += _behaviour_rows(i, judged, claim.unscored)
         verdict = judged.overall[i]
         rows.append(
-            _row(i, "claim", "verdict", None, documents, verdict=str(verdict.verdict), reason=verdict.reason)
+            score_row(i, "claim", "verdict", None, documents, verdict=str(verdict.verdict), reason=verdict.reason)
             | {"unscored": None}
         )
     return rows
@@ -97,13 +98,13 @@ def _more_rows(i: int, m: Measured) -> list[dict[str, Any]]:
         None if value is None else Interval(float(value), none, none) for value in (m.rank, m.top_and_random)
     )
     rows = [
-        _row(i, "prediction", "r_with_first", m.with_first, documents),
-        _row(i, "description", "rank", rank, documents),
-        _row(i, "description", "top_and_random", literature, documents)
+        score_row(i, "prediction", "r_with_first", m.with_first, documents),
+        score_row(i, "description", "rank", rank, documents),
+        score_row(i, "description", "top_and_random", literature, documents)
         | {"reason": "only for comparison with published scores"},
     ]
     rows += [
-        _row(i, "description", f"r_above_{name}", beside.above, documents, references=json.dumps({name: beside.r}))
+        score_row(i, "description", f"r_above_{name}", beside.above, documents, references=json.dumps({name: beside.r}))
         for name, beside in m.beside.items()
     ]
     return [_because(row, m.reasons.get(row["measure"], m.reasons.get("r"))) for row in rows]
@@ -116,18 +117,20 @@ def _because(row: dict[str, Any], reason: str | None) -> dict[str, Any]:
 
 def _behaviour_rows(i: int, judged: Judged, unscored: str | None) -> list[dict[str, Any]]:
     if i not in judged.behaviours:
-        return [_row(i, "behaviour", "behaviour", None, 0, unscored=unscored or "not run", version=BEHAVIOUR_VERSION)]
+        return [
+            score_row(i, "behaviour", "behaviour", None, 0, unscored=unscored or "not run", version=BEHAVIOUR_VERSION)
+        ]
     found, check = judged.behaviours[i], judged.check(i, "behaviour")
     nulls = {name: number(value) for name, value in found.check.nulls.items()}
     beside = {name: number(value.value) for name, value in found.arms.items() if name not in (*nulls, "prediction")}
     n = judged.documents["behaviour"][i]
     rows = [
-        _row(i, "behaviour", "behaviour", found.score, n, nulls=json.dumps(nulls), version=BEHAVIOUR_VERSION)
+        score_row(i, "behaviour", "behaviour", found.score, n, nulls=json.dumps(nulls), version=BEHAVIOUR_VERSION)
         | {"references": json.dumps(beside)}
         | (_tested(check) if check else {})
     ]
     if found.surplus is not None:
-        rows.append(_row(i, "behaviour", "surplus_over_noise", found.surplus, n, version=BEHAVIOUR_VERSION))
+        rows.append(score_row(i, "behaviour", "surplus_over_noise", found.surplus, n, version=BEHAVIOUR_VERSION))
     return rows
 
 
@@ -136,7 +139,7 @@ def _control_rows(i: int, judged: Judged, unscored: str | None) -> list[dict[str
     nulls = json.dumps(decided(judged, i))
     interval = Interval(given.score, math.nan, math.nan)
     n = judged.documents["prediction"][i]
-    prediction = _row(i, "prediction", "r", interval, n, nulls=nulls, version=PREDICTION_VERSION) | _tested(check)
+    prediction = score_row(i, "prediction", "r", interval, n, nulls=nulls, version=PREDICTION_VERSION) | _tested(check)
     return [_because(prediction, unscored), *_behaviour_rows(i, judged, unscored)]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core.direction import read_directions
 from assay.core.ids import parse_units
 from assay.explain.claims import SELF
-from assay.explain.material import WHOLE_SHARES, Progress, gather_material
+from assay.explain.material import SHARES, WHOLE_SHARES, Material, Progress, gather_material
 from assay.explain.oneself import Oneself
 from assay.explain.request import ExplainOutcome as ExplainOutcome
 from assay.explain.request import ExplainRequest as ExplainRequest
@@ -36,12 +36,13 @@ def explain(
     *,
     subject: Subject | None = None,
     corpus: Corpus | None = None,
+    also: Corpus | None = None,
     judge: Judge | None = None,
 ) -> ExplainOutcome:
     """Explain units, test the explanations, and store everything as a run.
 
-    ``subject`` and ``corpus`` may be handed in instead of being loaded by name, and ``judge`` to write and simulate
-    the sentences of the explainer "self" in the place of the subject.
+    ``subject``, ``corpus`` and ``also`` may be handed in instead of being loaded by name, and ``judge`` to write and
+    simulate the sentences of the explainer "self" in the place of the subject.
 
     Raises:
         UsageError: what was asked for can't be done: an unknown name, a unit out of range, a corpus too small.
@@ -50,6 +51,7 @@ def explain(
     started = time.monotonic()
     request.check()
     corpus = corpus or load_corpus(request.corpus, progress, tokens=request.tokens)
+    also = also or (load_corpus(request.also, progress, tokens=request.tokens) if request.also else None)
     if subject is None:
         from assay.model import load
 
@@ -60,15 +62,15 @@ def explain(
     if (scope := whole_scope(request.units, subject)) is not None:
         from assay.explain.whole.experiment import explain_whole
 
-        material = gather_material(subject, corpus, request.tokens, request.seed, WHOLE_SHARES)
-        return explain_whole(request, subject, corpus, material, scope, progress)
+        material = gather_material(subject, corpus, request.tokens, request.seed, WHOLE_SHARES, also)
+        return explain_whole(request, subject, describe_text(corpus, also, material), material, scope, progress)
     specs = ",".join([request.units, *request.written])
     for unit, direction in read_directions(request.units).items():
         subject.units.add(unit, direction)
     targets = parse_units(specs, subject.n_layers, subject.units.count, request.seed)
     for unit in targets:
         subject.units.check(unit)
-    material = gather_material(subject, corpus, request.tokens, request.seed)
+    material = gather_material(subject, corpus, request.tokens, request.seed, SHARES, also)
     oneself = None
     if SELF in request.explainers:
         oneself = Oneself(subject, judge or LocalJudge(subject), material, request.seed)
@@ -84,13 +86,7 @@ def explain(
         asked=asked,
         resolved=resolved | {"arms": list(ARMS)},
         subject=describe(subject),
-        corpus={
-            "name": corpus.name,
-            "sha256": corpus.sha256,
-            "source": dict(corpus.source),
-            "tokens": material.n_tokens,
-            "splits_sha256": material.splits.sha256,
-        },
+        corpus=describe_text(corpus, also, material),
     )
     with writer:
         study = Study(request, subject, material, targets, oneself, progress)
@@ -113,6 +109,18 @@ def describe(subject: Subject) -> dict[str, Any]:
         "reason": subject.reason,
         "n_layers": subject.n_layers,
     }
+
+
+def describe_text(corpus: Corpus, also: Corpus | None, material: Material) -> dict[str, Any]:
+    """The text in the spec of a run."""
+    described = {"tokens": material.n_tokens, "splits_sha256": material.splits.sha256, "also": None}
+    if also is not None and material.other is not None:
+        described["also"] = _source(also) | {"tokens": material.other.table.n_tokens}
+    return _source(corpus) | described
+
+
+def _source(corpus: Corpus) -> dict[str, Any]:
+    return {"name": corpus.name, "sha256": corpus.sha256, "source": dict(corpus.source)}
 
 
 def peak_rss_mb() -> float:

@@ -58,12 +58,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Material:
-    """The three parts of a corpus, tokenised for one subject."""
+    """The three parts of a corpus, tokenised for one subject, and other text, on which claims are scored again."""
 
     fit: Part
     choose: Part
     test: Part
     splits: Splits
+    other: Part | None = None
 
     @property
     def n_tokens(self) -> dict[str, int]:
@@ -72,18 +73,24 @@ class Material:
 
 
 def gather_material(
-    subject: Subject, corpus: Corpus, tokens: int, seed: int, shares: tuple[float, float, float] = SHARES
+    subject: Subject,
+    corpus: Corpus,
+    tokens: int,
+    seed: int,
+    shares: tuple[float, float, float] = SHARES,
+    also: Corpus | None = None,
 ) -> Material:
     """Split a corpus by document and tokenise ``tokens`` tokens of it, by these shares to fit, to choose and to test.
 
+    Of ``also`` as many tokens are taken as there are to test, or all.
+
     Raises:
-        UsageError: fewer tokens asked for than anything can be said from.
+        UsageError: fewer tokens asked for than anything can be said from, or ``also`` is the same text.
         CorpusError: the corpus is too small.
     """
     if tokens < FEWEST:
         raise UsageError(f"--tokens must be {FEWEST:,} or more, got {tokens:,}; intervals need the documents")
     splits = split(corpus, seed, shares)
-    texts, special = subject.token_texts(), sorted(subject.special_ids)
     parts: list[Part] = []
     for name, documents, share in zip(("fit", "choose", "test"), splits, shares, strict=True):
         budget = round(tokens * share)
@@ -96,10 +103,26 @@ def gather_material(
             minimum=budget,
             name=f"the {name} split of {corpus.name} (--tokens {tokens:,}, {share:.0%} of them)",
         )
-        scored = (table.flat_positions > 0) & ~np.isin(table.flat_ids, special)
-        parts.append(Part(name, documents, table, scored, texts))
+        parts.append(_part(name, documents, table, subject))
     fit, choose, test = parts
-    return Material(fit, choose, test, splits)
+    other = _gather_other(subject, also, corpus, test.table.n_tokens, seed) if also else None
+    return Material(fit, choose, test, splits, other)
+
+
+def _gather_other(subject: Subject, also: Corpus, corpus: Corpus, tokens: int, seed: int) -> Part:
+    """``tokens`` tokens of another corpus, or as many as it has, without the documents that both have."""
+    known = {document.text for document in corpus.documents}
+    documents = tuple(document for document in also.documents if document.text not in known)
+    if not documents:
+        raise UsageError(f"--also {also.name} has no document that {corpus.name} has not; name another corpus")
+    name = f"the corpus of --also, {also.name}"
+    table = tokenise(documents, subject.tokenizer, LENGTH, tokens, seed, minimum=FEWEST // 5, name=name)
+    return _part("other text", documents, table, subject)
+
+
+def _part(name: str, documents: tuple[Document, ...], table: TokenTable, subject: Subject) -> Part:
+    scored = (table.flat_positions > 0) & ~np.isin(table.flat_ids, sorted(subject.special_ids))
+    return Part(name, documents, table, scored, subject.token_texts())
 
 
 def record_part(subject: Subject, part: Part, units: Sequence[UnitId], columns: Path, progress: Progress) -> Recording:

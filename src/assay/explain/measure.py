@@ -49,6 +49,20 @@ class Tested:
         return scored & self.sampled & np.isfinite(self.predictions[claim]) & np.isfinite(self.other_unit[claim])
 
 
+def tested_arrays(part: Part, tested: Tested) -> dict[str, NDArray[Any]]:
+    """What a run stores of a part: its text by number, activations and predictions."""
+    return {
+        "ids": part.table.flat_ids.astype(np.int32),
+        "documents": part.table.flat_documents.astype(np.int32),
+        "windows": part.table.flat_windows.astype(np.int32),
+        "positions": part.table.flat_positions.astype(np.int32),
+        "activations": tested.activations,
+        "predictions": tested.predictions,
+        "other_unit": tested.other_unit,
+        "scored": part.scored.astype(np.uint8),
+    }
+
+
 def run_test_pass(
     subject: Subject,
     part: Part,

@@ -24,6 +24,8 @@ _MEASURES = {
     "f1": ("F1", "of firing, above the fit split’s 99th percentile"),
     "auprc": ("AUPRC", "of firing"),
     "top_and_random": ("top-and-random r", "only for comparison with the literature"),
+    "also_r": ("r, other text", "the same claim on the text of --also"),
+    "also_drop": ("drop of r", "on the test split, less on other text"),
     "behaviour": ("behaviour", "share of the unit’s effect on the output that the prediction keeps"),
 }
 _STRIP = (-0.25, 1.0)

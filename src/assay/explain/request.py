@@ -19,6 +19,7 @@ class ExplainRequest:
     """What is asked for; the same names as the options of ``assay explain``.
 
     ``dtype``, ``device`` and ``trust_remote_code`` are those of :func:`assay.model.load`.
+    ``also``: another corpus, on which the same claims are scored again.
     ``sample``: with ``units`` "all", how many of them, drawn at random, have their behaviour tested.
     ``written`` are rule lists that a person wrote, by unit: each is tested beside what is learnt of that unit.
     """
@@ -32,6 +33,7 @@ class ExplainRequest:
     rules: int = 8
     tokens: int = 120_000
     corpus: str = "bundled"
+    also: str | None = None
     behaviour: bool = True
     sample: int = 30
     seed: int = 0
@@ -56,6 +58,8 @@ class ExplainRequest:
             raise UsageError("--written needs rules or lookup among --explainer, as the rivals of what was written")
         if not 1 <= self.rules <= MAX_RULES:
             raise UsageError(f"--rules must be 1 to {MAX_RULES}, got {self.rules}")
+        if self.corpus == self.also == "-":
+            raise UsageError("--corpus and --also can't both be read from standard input; give one of them as a file")
         if self.sample < 0:
             raise UsageError(f"--sample must be 0 or more, got {self.sample}")
         if self.seed < 0:

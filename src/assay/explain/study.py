@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from assay.core.ids import UnitId
 from assay.explain.claims import SELF, Claim, Fitted, Fitter, make_claim
 from assay.explain.contract import contract_entry
+from assay.explain.elsewhere import Elsewhere, elsewhere_rows, measure_elsewhere, summarise
 from assay.explain.evidence import claim_rows, evidence_rows
 from assay.explain.figure import figure_json, figure_svg
 from assay.explain.lineup import assign_strangers, find_companions, rival_candidates
 from assay.explain.material import FIRING_QUANTILE, Material, Progress, record_part
-from assay.explain.measure import Tested, run_behaviour, run_test_pass
+from assay.explain.measure import Tested, run_behaviour, run_test_pass, tested_arrays
 from assay.explain.measured import Measured, measure_claim, number
 from assay.explain.oneself import Oneself, voices
 from assay.explain.page import RunContent, build_page
@@ -149,30 +150,42 @@ class Study:
                     self.request.seed,
                     {name: row for (unit, name), row in rows.items() if unit == claim.unit and row != i},
                 )
+        self.elsewhere = self._elsewhere()
         self.unit_rows = unit_rows(self.recording, self.units, len(self.targets), self.fire_above)
         self.claim_rows = claim_rows(self.claims)
         self.judged: Judged = judge(
             self.claim_rows, self.unit_rows, self.test_arrays(), self.behaviour, self.request.seed
         )
 
+    def _elsewhere(self) -> Elsewhere | None:
+        """The same claims on other text, if there is any."""
+        if self.material.other is None:
+            return None
+        self.progress("testing on other text")
+        found = measure_elsewhere(
+            self.subject,
+            self.material,
+            self.material.other,
+            self.targets,
+            self.claims,
+            self.fitted,
+            self.fit,
+            self.fire_above,
+            self.measured,
+            self.request.seed,
+            self.progress,
+        )
+        self.seconds_forward += found.tested.seconds_forward
+        return found
+
     def test_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays of ``tensors/test.safetensors``."""
-        table = self.material.test.table
         sampled = {} if self.tested.sampled is None else {"sampled": self.tested.sampled.astype(np.uint8)}
-        return sampled | {
-            "ids": table.flat_ids.astype(np.int32),
-            "documents": table.flat_documents.astype(np.int32),
-            "windows": table.flat_windows.astype(np.int32),
-            "positions": table.flat_positions.astype(np.int32),
-            "activations": self.tested.activations,
-            "predictions": self.tested.predictions,
-            "other_unit": self.tested.other_unit,
-            "scored": self.material.test.scored.astype(np.uint8),
-        }
+        return sampled | tested_arrays(self.material.test, self.tested)
 
     def result(self, run: str, seconds: float, peak_rss_mb: float) -> dict[str, Any]:
         """The JSON of the contract."""
-        units = [contract_entry(i, self.claims[i], m, self.judged) for i, m in self.measured.items()]
+        units = [contract_entry(i, self.claims[i], m, self.judged, self.elsewhere) for i, m in self.measured.items()]
         first = [entry for entry in units if entry["explainer"] == self.request.explainers[0]]
         r = [entry["r"] for entry in first if entry["r"] is not None]
         control = self.judged.prediction.summary
@@ -194,6 +207,7 @@ class Study:
                     "behaviour": by_behaviour._asdict() if by_behaviour else None,
                 },
                 "self": None if self.oneself is None else self.oneself.summary(self.claims),
+                "also": None if self.elsewhere is None else summarise(units, self.elsewhere),
                 "tokens": sum(self.material.n_tokens.values()),
                 "seconds": round(seconds, 1),
                 "forward_seconds": round(self.seconds_forward, 1),
@@ -202,9 +216,17 @@ class Study:
             },
         }
 
+    def _evidence_rows(self) -> list[dict[str, Any]]:
+        rows = evidence_rows(self.claims, self.measured, self.judged)
+        if self.elsewhere is not None:
+            rows += [row for i in self.measured for row in elsewhere_rows(self.elsewhere, i)]
+        return rows
+
     def write(self, writer: RunWriter, result: dict[str, Any]) -> None:
         """Everything into the run directory."""
         arrays = {"test": self.test_arrays(), "exemplars": exemplar_arrays(self.recording, self.targets)}
+        if self.elsewhere is not None:
+            arrays["also"] = tested_arrays(self.elsewhere.part, self.elsewhere.tested)
         known = self.subject.directions
         if vectors := {str(unit): known[unit].vector for unit in self.targets if unit in known}:
             arrays["directions"] = vectors
@@ -219,7 +241,7 @@ class Study:
         tables = {
             "units": self.unit_rows,
             "claims": self.claim_rows,
-            "evidence": evidence_rows(self.claims, self.measured, self.judged),
+            "evidence": self._evidence_rows(),
             "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
         }
         for name, rows in tables.items():

@@ -80,7 +80,7 @@ def record_sites(
             left.unlink()
         if spec is not None:
             check_same(out, {"asked": request.asked()}, spec)
-        corpus = corpus or load_corpus(request.corpus, progress)
+        corpus = corpus or load_corpus(request.corpus, progress, tokens=request.tokens)
         if spec is not None:
             check_same(out, {"corpus": {"sha256": corpus.sha256}}, spec)
         if (out / DONE).is_file():

@@ -7,6 +7,7 @@ from assay.stats.bootstrap import (
     document_index,
     document_sums,
     document_weights,
+    independent_difference,
     interval,
 )
 from assay.stats.calibrate import Calibration, calibrate
@@ -53,6 +54,7 @@ __all__ = [
     "documents_with_half_the_variance",
     "f1",
     "f1_score",
+    "independent_difference",
     "interval",
     "jensen_shannon",
     "moment_sums",

@@ -9,6 +9,7 @@ their difference is paired.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -73,6 +74,18 @@ def document_sums(
 ) -> Float[np.ndarray, "d k"]:
     """Sum each column over the tokens of each document, in float64."""
     return np.stack([np.bincount(index, weights=column, minlength=count) for column in columns], axis=1)
+
+
+def independent_difference(first: Interval, second: Interval) -> Interval:
+    """First minus second where they are of different documents, from their intervals alone.
+
+    Each bound takes the distances to the bounds that it depends on as independent errors (the method of variance
+    estimates recovery: Zou and Donner 2008), so that lopsided intervals stay so.
+    """
+    lo = math.hypot(first.value - first.lo, second.hi - second.value)
+    hi = math.hypot(first.hi - first.value, second.value - second.lo)
+    gap = first.value - second.value
+    return Interval(gap, gap - lo, gap + hi)
 
 
 def interval(value: float, replicates: Float[np.ndarray, " b"], level: float = 0.95) -> Interval:

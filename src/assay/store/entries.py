@@ -15,6 +15,7 @@ MEASURES = ("r", "r_pos", "r_neg", "r_context", "f1", "auprc")
 REFERENCES = ("lookup", "bigram", "lookup_full", "bigram_full")
 NULLS = ("constant", "shuffled", "other_unit")
 ARMS = ("other_unit", "shuffled", "noise_equal_r")
+_BOUNDS = {"": "value", "_lo": "lo", "_hi": "hi"}
 _AT_ONCE = 4096
 _NOT_RUN = "not run: behaviour is tested on a random sample"
 
@@ -84,6 +85,7 @@ def _entry(row: Mapping[str, Any], tests: Mapping[str, Mapping[str, Any]], width
         "references": dict.fromkeys(REFERENCES) | (json.loads(r["references"]) if r else {}),
         "rank": None if (rank := _part(tests.get("rank"), "value")) is None else int(rank),
         "rank_of": width.get(row["unit"].partition(":")[0]),
+        "also": _also(tests),
         "behaviour": _part(behaviour, "value"),
         "behaviour_lo": _part(behaviour, "lo"),
         "behaviour_hi": _part(behaviour, "hi"),
@@ -91,6 +93,21 @@ def _entry(row: Mapping[str, Any], tests: Mapping[str, Mapping[str, Any]], width
         "unscored": unscored if behaviour else unscored | {"behaviour": _NOT_RUN},
         "verdict": verdict["verdict"] if verdict else None,
         "reason": verdict["reason"] if verdict else "",
+    }
+
+
+def _also(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The scores on other text; None where there is none."""
+    r, drop = tests.get("also_r"), tests.get("also_drop")
+    if r is None or drop is None:
+        return None
+    return {
+        **{f"r{name}": r[part] for name, part in _BOUNDS.items()},
+        **{measure: _part(tests.get(f"also_{measure}"), "value") for measure in MEASURES[1:]},
+        "nulls": json.loads(r["nulls"]),
+        "references": json.loads(r["references"]),
+        **{f"drop{name}": drop[part] for name, part in _BOUNDS.items()},
+        "documents": r["n"],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from assay.core.ids import SiteId
+from assay.explain.elsewhere import drops_of
 from assay.explain.experiment import describe, peak_rss_mb
 from assay.explain.material import Material, Progress
 from assay.explain.request import ExplainOutcome, ExplainRequest
@@ -21,7 +22,7 @@ from assay.explain.whole.joined import Joined, join
 from assay.explain.whole.layer import EXPLAINERS, REPLICATES, Bench, make_bench, study_layer
 from assay.explain.whole.sample import Sample, draw_sample, read_sample, replace_units, stored_arrays
 from assay.explain.whole.scope import Scope
-from assay.explain.whole.shards import Shards, exemplar_arrays
+from assay.explain.whole.shards import Shard, Shards, exemplar_arrays
 from assay.explain.whole.sketches import sketch_layer
 from assay.explain.whole.tables import KINDS
 from assay.explain.whole.verdicts import Verdicts, deciding_rows, judge_all, numbered, per_layer
@@ -31,7 +32,6 @@ from assay.referee import BehaviourCheck
 from assay.store import RunWriter, runs_root
 from assay.store.atomic import make_directory, write_tensors
 from assay.store.schema import build_table
-from assay.text import Corpus
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -40,11 +40,17 @@ WORK = "work"
 
 
 def explain_whole(
-    request: ExplainRequest, subject: Subject, corpus: Corpus, material: Material, scope: Scope, progress: Progress
+    request: ExplainRequest,
+    subject: Subject,
+    corpus: Mapping[str, Any],
+    material: Material,
+    scope: Scope,
+    progress: Progress,
 ) -> ExplainOutcome:
     """Explain and test every unit of the sites, and store the run.
 
     A run of the same request that was broken off in the same place is taken up again after its last whole layer.
+    ``corpus`` is what the spec says of the text.
 
     Raises:
         UsageError: what was asked for can't be done, or another process is at work on the run.
@@ -68,13 +74,7 @@ def explain_whole(
         asked=asked,
         resolved=resolved,
         subject=describe(subject),
-        corpus={
-            "name": corpus.name,
-            "sha256": corpus.sha256,
-            "source": dict(corpus.source),
-            "tokens": material.n_tokens,
-            "splits_sha256": material.splits.sha256,
-        },
+        corpus=corpus,
     )
     with writer, locked(writer.path):
         if writer.taken_up:
@@ -239,6 +239,7 @@ class _Whole:
                 "controls": controls,
                 "per_layer": layers,
                 "behaviour_sample": len(sample.units) if sample else 0,
+                "also": self._also(read),
                 "tokens": sum(self.material.n_tokens.values()),
                 "seconds": round(time.monotonic() - self.begun + self._seconds_before(read), 1),
                 "forward_seconds": round(sum(shard.seconds_forward for shard in read), 1),
@@ -246,6 +247,18 @@ class _Whole:
                 "dtype": str(self.subject.dtype).removeprefix("torch."),
             },
         }
+
+    def _also(self, read: Sequence[Shard]) -> dict[str, Any] | None:
+        if self.material.other is None:
+            return None
+        r = {
+            name: (
+                np.concatenate([shard.arrays[f"{name}.r"][:, 0] for shard in read]),
+                np.concatenate([shard.arrays[f"{name}.also_r"] for shard in read]),
+            )
+            for name in EXPLAINERS
+        }
+        return drops_of(r, self.material.other.table.n_tokens)
 
     def _seconds_before(self, read: Sequence[Any]) -> float:
         """What layers took that another process had done."""

@@ -1,4 +1,4 @@
-"""The three parts of a corpus as one table, so that one pass serves them all."""
+"""The parts of a corpus, and other text, as one table, so that one pass serves them all."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Columns = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Joined:
-    """Fit, choose and test documents after one another.
+    """Fit, choose and test documents after one another, then those of other text.
 
-    ``fit`` and ``choose`` are the places of the tokens that count, in the flat order of the table; ``test`` those of
-    all tokens of the test split.
+    ``fit`` and ``choose`` are the places of the tokens that count, in the flat order of the table, and so is ``other``;
+    ``test`` those of all tokens of the test split.
     """
 
     table: TokenTable
@@ -28,11 +28,13 @@ class Joined:
     fit: Columns
     choose: Columns
     test: Columns
+    other: Columns
 
 
 def join(material: Material) -> Joined:
     """Put the parts of a corpus into one table; documents are numbered on from part to part."""
-    parts = (material.fit, material.choose, material.test)
+    other = [material.other] if material.other else []
+    parts = (material.fit, material.choose, material.test, *other)
     first = np.cumsum([0, *(len(part.documents) for part in parts)])
     table = TokenTable(
         ids=np.concatenate([part.table.ids for part in parts]),
@@ -47,6 +49,7 @@ def join(material: Material) -> Joined:
         fit=np.flatnonzero(material.fit.scored) + tokens[0],
         choose=np.flatnonzero(material.choose.scored) + tokens[1],
         test=np.arange(tokens[2], tokens[3]),
+        other=np.concatenate([np.empty(0, np.int64), *(np.flatnonzero(part.scored) + tokens[3] for part in other)]),
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from assay.core.ids import SiteId
 from assay.explain.claims import LEAST_SLOPE, RIVALS
 from assay.explain.material import FIRING_QUANTILE, Material
+from assay.explain.whole.elsewhere import Away, OtherText, other_text, score_away
 from assay.explain.whole.joined import Joined, taken
 from assay.referee.many import ManyChecks, many_prediction_checks, shuffled_order
 from assay.rules import Lookup, LookupLearner, RuleLearner, RuleList
@@ -51,6 +52,7 @@ class Bench:
     of_token: NDArray[np.int64]
     weights: NDArray[np.float64]
     kept_ids: NDArray[np.int32]
+    other: OtherText | None
     order: NDArray[np.int64]
 
 
@@ -59,6 +61,7 @@ def make_bench(material: Material, joined: Joined, vocabulary: int, rules: int, 
     test = material.test
     index = document_index(test.table.flat_documents[test.scored])
     lookup = LookupLearner(material.fit.view, vocabulary)
+    texts = [test, material.other] if material.other else [test]
     return Bench(
         material=material,
         joined=joined,
@@ -69,10 +72,11 @@ def make_bench(material: Material, joined: Joined, vocabulary: int, rules: int, 
         at_fit=Applier(material.fit.view),
         at_choose=Applier(material.choose.view),
         at_test=Applier(test.full_view),
-        references=References(lookup, [test.full_view]),
+        references=References(lookup, [test.full_view, *(part.view for part in texts[1:])]),
         of_token=index.of_token.astype(np.int64),
         weights=document_weights(index.n_documents, REPLICATES, seed),
-        kept_ids=np.unique(test.ids),
+        kept_ids=np.unique(np.concatenate([part.ids for part in texts])),
+        other=other_text(material.other, REPLICATES, seed),
         order=shuffled_order(int(test.scored.sum()), seed),
     )
 
@@ -84,6 +88,7 @@ class Asserted(NamedTuple):
     null, ``rival_lines`` what brings it to scale. ``predicted``: (u, n) on all tokens of the test split, calibrated;
     ``rival_predicted`` before calibration is row ``rivals`` of the same explanations. ``checks`` on the tokens that
     count; ``nulls``: by null and measure, (u,). ``references``: by name, (u,) their r. ``ranks``: 0 where undefined.
+    ``away``: the same claims on other text.
     """
 
     explanations: Sequence[RuleList] | Sequence[Lookup]
@@ -98,6 +103,7 @@ class Asserted(NamedTuple):
     references: Mapping[str, NDArray[np.float64]]
     ranks: NDArray[np.int64]
     with_first: NDArray[np.float64]
+    away: Away | None = None
 
 
 class LayerFound(NamedTuple):
@@ -140,7 +146,8 @@ def study_layer(
     made: dict[str, Sequence[RuleList] | Sequence[Lookup]] = {"rules": rules}
     made["lookup"] = bench.lookup.fit_many(fit, bits)
     told("testing on unseen documents")
-    references = _references(bench, fit, bits, scored)
+    elsewhere = taken(values, bench.joined.other)
+    references = _references(bench, fit, bits, scored, elsewhere)
     rng = np.random.default_rng([bench.seed, 6, *str(site).encode()])
     strangers = (np.arange(units) + rng.integers(1, units)) % units
     context = _ContextMaker(bench, fit)
@@ -153,11 +160,18 @@ def study_layer(
     asserted = {
         name: _assert(
             bench, made[name], at_choose[name], choose, at_test[name], test, scored, fire_above,
-            context.of(at_fit[name]), references, _draw_rivals(rng, units, strangers),
+            context.of(at_fit[name]), references[0], _draw_rivals(rng, units, strangers),
             context.columns if name == "lookup" else None,
         )
         for name in EXPLAINERS
     }  # fmt: skip
+    if bench.other is not None:
+        told("testing on other text")
+        for name, own in asserted.items():
+            means = context.of(at_fit[name])
+            asserted[name] = own._replace(
+                away=_away(bench, bench.other, own, made[name], elsewhere, fire_above, means, references[1])
+            )
     first = asserted[EXPLAINERS[0]]
     predicted = taken(first.raw, np.flatnonzero(bench.material.test.scored))
     controls = many_prediction_checks(
@@ -219,12 +233,52 @@ class _ContextMaker:
         return Context(self.columns, self.means, many_token_means(predicted, self.ids, self.bench.kept_ids, 0.0))
 
 
-def _references(bench: Bench, fit: Floats, bits: NDArray[np.float64], scored: Floats) -> dict[str, NDArray[np.float64]]:
+def _to_scale(context: Context, lines: Lines) -> Context:
+    """With the token means of calibrated predictions."""
+    assert context.predicted_means is not None
+    return context._replace(predicted_means=lines.slopes[:, None] * context.predicted_means + lines.intercepts[:, None])
+
+
+def _references(
+    bench: Bench, fit: Floats, bits: NDArray[np.float64], scored: Floats, elsewhere: Floats
+) -> list[dict[str, NDArray[np.float64]]]:
+    """r of each reference on the test split and on other text."""
+    home, *away = bench.references.predict(fit, bits)
     keep = np.flatnonzero(bench.material.test.scored)
-    found: dict[str, NDArray[np.float64]] = {}
-    for name, predicted in bench.references.predict(fit, bits)[0].items():
-        found[name] = many_r(taken(predicted, keep), scored)
-    return found
+    found = [{name: many_r(taken(predicted, keep), scored) for name, predicted in home.items()}]
+    return found + [{name: many_r(predicted, elsewhere) for name, predicted in own.items()} for own in away]
+
+
+def _away(
+    bench: Bench,
+    other: OtherText,
+    own: Asserted,
+    explanations: Sequence[RuleList] | Sequence[Lookup],
+    activations: Floats,
+    fire_above: NDArray[np.float64],
+    means: Context,
+    references: Mapping[str, NDArray[np.float64]],
+) -> Away:
+    raw = _predict(other.at, explanations)
+    context = _to_scale(means, own.lines)._replace(columns=np.searchsorted(bench.kept_ids, other.part.ids))
+    return score_away(
+        other,
+        many_calibrated(raw, own.lines),
+        many_calibrated(raw, own.rival_lines, rows=own.rivals),
+        activations,
+        own.checks.r,
+        fire_above,
+        own.thresholds,
+        context,
+        references,
+        bench.seed,
+    )
+
+
+def _predict(at: Applier, explanations: Sequence[RuleList] | Sequence[Lookup]) -> Floats:
+    rules = [found for found in explanations if isinstance(found, RuleList)]
+    lookups = [found for found in explanations if isinstance(found, Lookup)]
+    return at.predict_rules(rules) if rules else at.predict_lookups(lookups)
 
 
 def _assert(
@@ -242,6 +296,7 @@ def _assert(
     groups: NDArray[np.int64] | None,
 ) -> Asserted:
     lines = many_calibrate(at_choose, choose, least_slope=LEAST_SLOPE)
+    context = _to_scale(context, lines)
     thresholds = many_best_threshold(at_choose, choose, fire_above, lines=lines)
     by_rival = np.stack([many_r(at_choose, choose, rows=column) for column in candidates.T], axis=1)
     best = np.nan_to_num(by_rival, nan=-2.0).argmax(axis=1)

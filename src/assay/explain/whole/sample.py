@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from assay.core.ids import SiteId, UnitId
 from assay.explain.claims import Claim, Explanation, executed
 from assay.explain.material import Material, Progress
-from assay.explain.measure import Tested, run_behaviour
+from assay.explain.measure import Tested, run_behaviour, tested_arrays
 from assay.explain.verdicts import ARMS
 from assay.explain.whole.layer import EXPLAINERS
 from assay.explain.whole.shards import Shards
@@ -128,14 +128,4 @@ def replace_units(
 
 def stored_arrays(sample: Sample, material: Material) -> dict[str, NDArray[Any]]:
     """The arrays of ``tensors/test.safetensors``, of the sampled units."""
-    part = material.test
-    return {
-        "ids": part.table.flat_ids.astype(np.int32),
-        "documents": part.table.flat_documents.astype(np.int32),
-        "windows": part.table.flat_windows.astype(np.int32),
-        "positions": part.table.flat_positions.astype(np.int32),
-        "activations": sample.tested.activations,
-        "predictions": sample.tested.predictions,
-        "other_unit": sample.tested.other_unit,
-        "scored": part.scored.astype(np.uint8),
-    }
+    return tested_arrays(material.test, sample.tested)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
 from assay.explain.claims import VERSIONS
+from assay.explain.elsewhere import CHECK
 from assay.explain.evidence import MEASURES, number
+from assay.explain.whole.elsewhere import Away
 from assay.explain.whole.layer import EXPLAINERS, Asserted, LayerFound, no_interval
 from assay.record import SiteSketches
 from assay.referee.many import NULLS, ManyChecks, many_differences
@@ -96,10 +98,27 @@ def score_rows(found: LayerFound, first: int) -> Rows:
             for unit, (value, lo, hi) in enumerate(zip(*(part.tolist() for part in score), strict=True)):
                 given = {"value": number(value), "lo": number(lo), "hi": number(hi), "nulls": nulls[unit]}
                 rows.append(evidence_row(first + k * units + unit, check, measure, documents) | given | _said(value))
+        if asserted.away is not None:
+            rows += _away_rows(asserted.away, first + k * units)
     for name in SHARES:
         for unit, value in enumerate(getattr(found.shares, name).astype(float).tolist()):
             row = evidence_row(first + unit, "description", f"token_{name}", 0)
             rows.append(row | {"value": number(value), "reason": "of the unit, on the fit documents"} | _said(value))
+    return rows
+
+
+def _away_rows(away: Away, first: int) -> Rows:
+    """The scores on other text."""
+    rows: Rows = []
+    for measure in (*MEASURES, "drop"):
+        score = away.drop if measure == "drop" else getattr(away.scores, measure)
+        for unit, (value, lo, hi) in enumerate(zip(*(part.tolist() for part in score), strict=True)):
+            row = evidence_row(first + unit, CHECK, f"also_{measure}", away.documents)
+            row |= {"value": number(value), "lo": number(lo), "hi": number(hi)} | _said(value)
+            if measure == "r":
+                row["nulls"] = json.dumps({name: number(float(v[unit])) for name, v in away.nulls.items()})
+                row["references"] = json.dumps({name: number(float(v[unit])) for name, v in away.references.items()})
+            rows.append(row)
     return rows
 
 
@@ -134,6 +153,8 @@ def settled(found: LayerFound) -> dict[str, NDArray[Any]]:
         if kind != "control":
             arrays |= {f"{kind}.reference.{name}": values for name, values in asserted.references.items()}
             arrays[f"{kind}.rank"] = asserted.ranks
+            if asserted.away is not None:
+                arrays[f"{kind}.also_r"] = asserted.away.scores.r.value
             arrays[f"{kind}.bits"] = np.array([explanation.bits for explanation in asserted.explanations])
     return arrays
 

@@ -147,6 +147,7 @@ def per_layer(shards: Shards, sites: Sequence[SiteId], verdicts: Verdicts, width
         r = arrays[f"{EXPLAINERS[0]}.r"][:, 0]
         kinds = [str(verdicts.overall[first + i].verdict) for i in range(width)]
         beside = {name: arrays[f"{EXPLAINERS[0]}.reference.{name}"] for name in REFERENCES}
+        also = arrays.get(f"{EXPLAINERS[0]}.also_r")
         out.append(
             {
                 "layer": site.layer,
@@ -159,6 +160,7 @@ def per_layer(shards: Shards, sites: Sequence[SiteId], verdicts: Verdicts, width
                 "single_token": int(arrays["single_token"].sum()),
                 "above_lookup": int((r > beside["lookup"]).sum()),
                 "references": {name: _mean(values) for name, values in beside.items()},
+                "also_mean_r": None if also is None else _mean(also),
                 "rank_1": int((arrays[f"{EXPLAINERS[0]}.rank"] == 1).sum()),
             }
         )

@@ -11,7 +11,8 @@ import torch
 
 from assay.core.ids import SiteId, UnitId
 from assay.explain import behaviour
-from assay.explain.behaviour import Behaviour, inclusion, jensen_shannon
+from assay.explain.behaviour import SIZE, Behaviour, inclusion
+from assay.explain.divergences import jensen_shannon
 from assay.explain.material import Part
 from assay.explain.measure import noisy
 from assay.stats import jensen_shannon as reference
@@ -64,7 +65,7 @@ def arms_of(real: np.ndarray, part: Part) -> dict[str, np.ndarray]:
 
 def naive(subject: Any, part: Part, row: int, unit: UnitId, flat: np.ndarray) -> float:
     """One excerpt alone, unpadded: two full passes, every position, float64 from the logits on."""
-    length = min(int(part.table.lengths[row]), behaviour.LENGTH)
+    length = min(int(part.table.lengths[row]), SIZE.length)
     ids = torch.as_tensor(part.table.ids[row : row + 1, :length].astype(np.int64))
     values = part.table.padded(flat)[row, :length]
     counts = part.table.padded(part.scored, False)[row, :length]
@@ -92,7 +93,7 @@ def test_every_arm_is_what_full_passes_give(
     subject = model.subject.with_dtype(dtype)
     arms = arms_of(real, part)
     found = Behaviour(subject, part, {1}, 0, quiet).run(UNIT, real, arms)
-    assert len(set(found.documents)) == len(found.documents) == len(found.windows) == behaviour.EXCERPTS
+    assert len(set(found.documents)) == len(found.documents) == len(found.windows) == SIZE.excerpts
     for name, flat in arms.items():
         expected = np.array([naive(subject, part, row, UNIT, flat) for row in found.windows])
         assert expected.max() > 1e-3
@@ -226,7 +227,7 @@ def test_weighted_excerpts_average_to_the_whole_text(documents: int) -> None:
     loud = np.where(rng.random(part.table.n_tokens) < 0.02, 8, rng.normal(size=part.table.n_tokens))
     length = np.bincount(part.table.documents)[part.table.documents]
     quantity = length * (1 + part.table.padded(loud**2).sum(1))
-    pool = min(documents, behaviour.POOL) / documents
+    pool = min(documents, SIZE.pool) / documents
     subject, totals, sizes = StillSubject(), [], set()
     for seed in range(200):
         runs = Behaviour(subject, part, {0}, seed, quiet)  # type: ignore[arg-type]
@@ -236,7 +237,7 @@ def test_weighted_excerpts_average_to_the_whole_text(documents: int) -> None:
     error = np.std(totals, ddof=1) / np.sqrt(len(totals))
     assert np.mean(totals) == pytest.approx(pool * quantity.sum(), abs=3.5 * error)
     assert error < 0.06 * pool * quantity.sum()
-    assert sizes <= {min(documents, behaviour.EXCERPTS)}
+    assert sizes <= {min(documents, SIZE.excerpts)}
 
 
 def test_the_loudest_excerpts_are_always_drawn(model: Planted, part: Part) -> None:

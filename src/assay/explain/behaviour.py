@@ -4,18 +4,16 @@ The subject runs in fp32 on excerpts of the test split with the unit set, at eve
 arm says; J is the Jensen-Shannon divergence (nats) of the next-token distributions from the unedited run, summed over
 positions. Residuals below the unit's layer are cached once; only the layers from there upwards run again.
 
-Excerpts, the first 32 tokens of windows, are drawn for each unit from a pool with one window a document, with
+Excerpts, the first tokens of windows, are drawn for each unit from a pool with one window a document, with
 probability proportional to how much the unit varies there, and weighted back by its inverse (Horvitz and Thompson), so
 that rare firings are seen and the sum still stands for the text at its natural frequency.
 
-Layers run in fp32. Only the *change* of the logits is multiplied out in bf16 where that is the fast way: it keeps J
-within some 0.2 %, while bf16 layers make it many times too large.
+Layers run in fp32: effects are a hundredth of the residual's spread and drown in bf16.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,21 +24,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.core.ids import SiteId, UnitId
+from assay.explain.divergences import ChangeOfLogits
 
 if TYPE_CHECKING:
     from assay.explain.material import Part, Progress
     from assay.model import Subject
     from assay.model.units import Units
 
-POOL = 64
-EXCERPTS = 22
-LENGTH = 32
 BATCH = 16
 PADDING = 8
-CHUNK = 128  # tokens whose distributions over the vocabulary are in memory at once
-FAR = 4.0  # half the log of a ratio of probabilities beyond which the quick form loses digits
-MOST = 40.0  # and beyond which it counts as this much, so that nothing overflows
-ROWS = 4  # of those, how many go through the arithmetic at once: what stays in the cache
+
+
+class Size(NamedTuple):
+    """How much is run: windows in the pool, excerpts of a unit, and tokens of each."""
+
+    pool: int = 64
+    excerpts: int = 22
+    length: int = 32
+
+
+SIZE = Size()
 
 
 class Divergences(NamedTuple):
@@ -72,26 +75,29 @@ class Behaviour:
     """Behaviour runs of one subject on one test split.
 
     Args:
-        subject: in fp32: effects are a hundredth of the residual's spread and drown in bf16.
+        subject: in fp32.
         part: the test split.
         layers: layers whose units will be edited.
         seed: of the pool, of the draws and of the noise.
+        size: of the pool and of the excerpts.
     """
 
-    def __init__(self, subject: Subject, part: Part, layers: set[int], seed: int, progress: Progress) -> None:
-        self.subject, self.part, self.seed = subject, part, seed
-        self._change = _ChangeOfLogits(subject)
+    def __init__(
+        self, subject: Subject, part: Part, layers: set[int], seed: int, progress: Progress, size: Size = SIZE
+    ) -> None:
+        self.subject, self.part, self.seed, self.size = subject, part, seed, size
+        self._change = ChangeOfLogits(subject)
         self._pool = self._fill(layers, progress)
 
     @torch.inference_mode()
     def _fill(self, layers: set[int], progress: Progress) -> _Pool:
         table, rng = self.part.table, np.random.default_rng([self.seed, 1])
         _, first, count = np.unique(table.documents, return_index=True, return_counts=True)
-        chosen = rng.permutation(len(first))[:POOL]
+        chosen = rng.permutation(len(first))[: self.size.pool]
         rows = first[chosen] + rng.integers(count[chosen])
         longest_first = np.argsort(-table.lengths[rows], kind="stable")
         rows, weights = rows[longest_first], count[chosen][longest_first].astype(float)
-        text = table.ids[rows, :LENGTH]
+        text = table.ids[rows, : self.size.length]
         ids = torch.as_tensor(np.maximum(text, 0), dtype=torch.long)
         mask = torch.as_tensor(text >= 0, dtype=torch.long)
         sites = [SiteId(layer, "resid_pre") for layer in sorted(layers)]
@@ -127,11 +133,11 @@ class Behaviour:
         """
         size = len(self._pool.rows)
         grid = self.part.table.padded(np.where(self.part.scored, activations - activations[self.part.scored].mean(), 0))
-        energy = (grid[self._pool.rows, :LENGTH].astype(float) ** 2).sum(1) * self._pool.weights
-        if size <= EXCERPTS:
+        energy = (grid[self._pool.rows, : self.size.length].astype(float) ** 2).sum(1) * self._pool.weights
+        if size <= self.size.excerpts:
             return np.arange(size), self._pool.weights
         chance = 0.5 * energy / max(energy.sum(), 1e-30) + 0.5 * self._pool.weights / self._pool.weights.sum()
-        chance = inclusion(chance, EXCERPTS)
+        chance = inclusion(chance, self.size.excerpts)
         rng = np.random.default_rng([self.seed, 2])
         order = rng.permutation(size)
         marks = np.floor(np.concatenate([[0.0], np.cumsum(chance[order])]) + rng.random())
@@ -139,7 +145,7 @@ class Behaviour:
         return chosen, self._pool.weights[chosen] / chance[chosen]
 
     def excerpts(self, activations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Rows of the test table whose first 32 tokens a unit with these activations, (tokens,) flat, is run on."""
+        """Rows of the test table whose first tokens a unit with these activations, (tokens,) flat, is run on."""
         return self._pool.rows[self.draw(activations)[0]]
 
     @torch.inference_mode()
@@ -155,9 +161,13 @@ class Behaviour:
         chosen, weights = self.draw(activations)
         pool = self._pool
         rows = pool.rows[chosen]
-        scored = torch.as_tensor(self.part.table.padded(self.part.scored, False)[rows, :LENGTH])
+        table, length = self.part.table, self.size.length
+        scored = torch.as_tensor(table.padded(self.part.scored, False)[rows, :length])
         j: dict[str, list[NDArray[np.float64]]] = {name: [] for name in arms}
-        grids = {name: torch.as_tensor(self.part.table.padded(values)[rows, :LENGTH]) for name, values in arms.items()}
+        grids = {
+            name: torch.as_tensor(self.part.table.padded(values)[rows, : self.size.length])
+            for name, values in arms.items()
+        }
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
             which = torch.as_tensor(chosen[part])
@@ -171,7 +181,7 @@ class Behaviour:
         return Divergences(
             {name: np.concatenate(parts) for name, parts in j.items()},
             rows,
-            self.part.table.documents[rows],
+            table.documents[rows],
             weights,
             pool.floor[chosen],
         )
@@ -186,42 +196,6 @@ def _setting(units: Units, unit: UnitId, set_to: Tensor, where: Tensor) -> Calla
     return edit
 
 
-class _ChangeOfLogits:
-    """Divergences between next-token distributions, from the final norm's outputs.
-
-    With u the change of the logits, p the unedited distribution and q the edited one, log q/p = u - log sum(p exp u).
-    Nothing is subtracted that is nearly equal, so that J of 1e-9 nats keeps its digits.
-    """
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        matrix = subject.unembedding() if subject.dtype == torch.float32 else None
-        self._matrix = None if matrix is None else matrix.to(torch.bfloat16)
-
-    def divergence(self, base: Tensor, after: Tensor, mask: Tensor) -> Float[Tensor, " n"]:
-        """J in nats at every real token, (real tokens,)."""
-        return self.divergences(base, [after], mask)[0]
-
-    def divergences(self, base: Tensor, after: Sequence[Tensor], mask: Tensor) -> list[Float[Tensor, " n"]]:
-        """J of several edited passes from one unedited one."""
-        real = mask.bool()
-        one, others = base[real], [hidden[real] for hidden in after]
-        out: list[list[Tensor]] = [[] for _ in after]
-        for start in range(0, len(one), CHUNK):
-            rows = slice(start, start + CHUNK)
-            p = torch.softmax(self.subject.unembed(one[rows]).float(), -1)
-            for found, other in zip(out, others, strict=True):
-                change = self._change(one[rows], other[rows])
-                parts = zip(p.split(ROWS), change.split(ROWS), strict=True)
-                found.append(torch.cat([jensen_shannon(some_p, some.float()) for some_p, some in parts]))
-        return [torch.cat(parts) for parts in out]
-
-    def _change(self, one: Tensor, other: Tensor) -> Tensor:
-        if self._matrix is None:
-            return self.subject.unembed(other) - self.subject.unembed(one)
-        return (other - one).to(self._matrix.dtype) @ self._matrix.T
-
-
 def inclusion(share: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Inclusion probabilities proportional to ``share`` that sum to ``count``; what would exceed 1 is taken surely."""
     chance = np.zeros(len(share))
@@ -234,38 +208,6 @@ def inclusion(share: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         if not over.any():
             return chance
         sure |= over
-
-
-def jensen_shannon(p: Float[Tensor, "n v"], change: Float[Tensor, "n v"]) -> Float[Tensor, " n"]:
-    """Jensen-Shannon divergence in nats between softmax distributions whose logits differ by ``change``.
-
-    With s half of log q/p, J = sum p e^s (s sinh s - cosh s log cosh s), all of it from expm1(s) without cancellation.
-    """
-    half = (change * 0.5).clamp_(-MOST, MOST)
-    u = torch.expm1(half)
-    log_z = torch.log1p((p * (u * (u + 2))).sum(-1, keepdim=True))
-    half = half.sub_(log_z * 0.5)
-    if half.abs().max() > FAR:
-        return _far_apart(p, half)
-    u = u.mul_(torch.exp(-0.5 * log_z)).add_(torch.expm1(-0.5 * log_z))
-    e = u + 1
-    sinh = u * (u + 2) / (2 * e)
-    less_one = u * u / (2 * e)  # cosh s - 1
-    log_cosh = torch.log1p(less_one)
-    return (p * e * (half * sinh - log_cosh - less_one * log_cosh)).sum(-1).double().clamp_min_(0)
-
-
-def _far_apart(p: Float[Tensor, "n v"], s: Float[Tensor, "n v"]) -> Float[Tensor, " n"]:
-    """The same where some s is so large that the quick form loses its digits.
-
-    Half the sum of s (q - p) - (p + q) log cosh s; the two forms of log cosh s are each exact where used.
-    """
-    size = s.abs()
-    log_cosh = torch.where(
-        size > 1, size - math.log(2) + torch.log1p(torch.exp(-2 * size)), torch.log1p(2 * torch.sinh(s / 2) ** 2)
-    )
-    gap = torch.expm1(2 * s.clamp(max=MOST))  # q / p - 1
-    return (p * (s * gap - log_cosh * (gap + 2))).sum(-1).double().mul_(0.5).clamp_min_(0)
 
 
 def _per_excerpt(j: Float[Tensor, " n"], mask: Tensor) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import SiteId, UnitId
-from assay.explain.behaviour import LENGTH, Behaviour, Divergences
+from assay.explain.behaviour import Behaviour, Divergences
 from assay.explain.claims import SIMULATED, Claim, executed, plain_r
 from assay.explain.material import Part, Progress
 from assay.explain.oneself import Oneself
@@ -198,7 +198,7 @@ def run_behaviour(
         own = [i for i, claim in enumerate(claims) if claim.unit == unit and claim.unscored is None]
         for i in own:
             if claims[i].explainer in SIMULATED and oneself is not None:
-                excerpts = oneself.predictions(claims[i], runs.excerpts(real).tolist(), LENGTH)
+                excerpts = oneself.predictions(claims[i], runs.excerpts(real).tolist(), runs.size.length)
                 tested.predictions[i], tested.other_unit[i] = excerpts
             arms[f"{i}.prediction"] = tested.predictions[i]
             if claims[i].role == "claim":

@@ -148,6 +148,7 @@ def make_plan(request: RecordRequest, subject: Subject, corpus: Corpus) -> Plan:
         "corpus": {
             "name": corpus.name,
             "sha256": corpus.sha256,
+            "source": dict(corpus.source),
             "splits_sha256": splits,
             "documents": len(corpus.documents),
             "tokens": table.n_tokens,

@@ -5,9 +5,9 @@
 A neuron of layer 15 of the default model in fp32, on 10 excerpts of 64 tokens, set to five things in turn: its mean, a
 prediction, another unit's, the prediction shuffled, and the truth plus noise at the same r. ``naive`` does it without
 what :class:`assay.explain.behaviour.Behaviour` keeps: an unedited pass and one for each arm, each through all layers
-and the whole unembedding, and the divergence by its definition. Rounds are interleaved, and which goes first alternates.
-Both must give the same divergences; their largest relative difference is printed. The pool of unedited passes, made
-once a run, is timed apart. The last line is JSON: median seconds, and the median of the ratios with its quartiles.
+and the whole unembedding, and the divergence by its definition. Rounds are interleaved, and which goes first
+alternates. Both must give the same divergences; their largest relative difference is printed. The pool of unedited
+passes, made once a run, is timed apart. The last line is JSON: median seconds, and the ratio's median and quartiles.
 """
 
 from __future__ import annotations

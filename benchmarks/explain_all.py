@@ -1,6 +1,6 @@
 """How long it takes to explain and test every neuron of the default model, beside one bare pass over the same text.
 
-    python benchmarks/explain_all.py [--quick]
+    python benchmarks/explain_all.py [--quick] [--behaviour] [--keep DIR]
 
 The whole command, end to end, in a process of its own: 100,000 tokens to fit, 25,000 to choose, 25,000 to test, eight
 rules. It runs once: minutes are long enough to need no repetition, and its peak of memory is that of one run. The bare
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 
 TOKENS, QUICK_TOKENS = 150_000, 24_000
 TARGET_MINUTES, TARGET_GIB = 10.0, 6.0
@@ -48,10 +49,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one layer, 24,000 tokens")
     parser.add_argument("--behaviour", action="store_true", help="test the behaviour of 30 units as well")
+    parser.add_argument("--keep", metavar="DIR", help="keep the run there")
     asked = parser.parse_args()
     tokens, units = (QUICK_TOKENS, "L15.mlp_act:all") if asked.quick else (TOKENS, "all")
     passes = [bare(tokens)]
-    with tempfile.TemporaryDirectory(prefix="assay-") as out:
+    with nullcontext(asked.keep) if asked.keep else tempfile.TemporaryDirectory(prefix="assay-") as out:
         command = [sys.executable, "-m", "assay", "explain", "--units", units, "--explainer", "rules,lookup"]
         command += ["--tokens", str(tokens), "--out", out, "--behaviour" if asked.behaviour else "--no-behaviour"]
         start = time.perf_counter()

@@ -1,7 +1,7 @@
 """The figures of docs/findings/every-neuron.md, from stored runs.
 
-    assay explain --units all --tokens 150000 --also moby-dick.jsonl
-    assay explain --units all --tokens 150000 --corpus moby-dick.jsonl
+    assay explain --units all --tokens 150000
+    assay explain --units all --tokens 150000 --no-behaviour --corpus moby-dick.jsonl --also bundled
     assay explain --units all --tokens 150000 --no-behaviour --model smollm2-135m~shuffled
     assay explain --units spread30 --no-behaviour
     python scripts/every_neuron.py WHOLE NOVEL TWIN SPOKEN
@@ -31,7 +31,7 @@ _MEASURES = """
     select u.layer, c.explainer, avg(e.value) filter (e.measure = 'r_pos') as r_pos,
         avg(e.value) filter (e.measure = 'r_neg') as r_neg,
         avg(e.value) filter (e.measure = 'r_context') as r_context,
-        avg(e.value) filter (e.measure = 'f1') as f1, avg(e.value) filter (e.measure = 'also_r') as also_r
+        avg(e.value) filter (e.measure = 'f1') as f1
     from claims c join units u using (unit) join evidence e using (claim)
     where c.role = 'claim' group by u.layer, c.explainer order by u.layer, c.explainer"""
 _BY_SHARE = """
@@ -110,8 +110,8 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
             *(figure(row["references"][name]) for name in ("lookup", "lookup_full", "bigram_full")),
             f"{row['above_lookup'] / row['units']:.0%}",
             f"{row['predicts'] / row['units']:.0%}",
-            *(figure(more[name]) for name in ("r_pos", "r_neg", "r_context", "also_r")),
-            figure(novel["per_layer"][row["layer"]]["mean_r"]),
+            *(figure(more[name]) for name in ("r_pos", "r_neg", "r_context")),
+            *(figure(novel["per_layer"][row["layer"]][name]) for name in ("mean_r", "also_mean_r")),
         ]
         for row, more in zip(model["per_layer"], model["measures"], strict=True)
         if row["layer"] in SHOWN
@@ -132,7 +132,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
         for row in twin["overall"]
     ]
     return {
-        "depth": table([*head, "r, above 0", "r, below 0", "r, context", "on the novel", "learnt on the novel"], depth),
+        "depth": table([*head, "r, above 0", "r, below 0", "r, context", "novel", "novel, on bundled"], depth),
         "share": table(["the token explains", "units", "r of rules", "pairs, full", "r, context"], shares),
         "twin": table(["units", "trained", "twin", "r, trained", "r, twin", "difference"], strata),
     }

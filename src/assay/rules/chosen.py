@@ -12,68 +12,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.jit import jit
-from assay.rules.index import Index
-from assay.rules.kernels import count_features
-from assay.rules.pool import Pool, new_pool
+from assay.rules.index import N_BAGS, N_SLOTS, Index, words_of
+from assay.rules.kernels import accumulate, clear, count_bags
+from assay.rules.pool import Pool, copy_rule, is_taken, new_pool
 from assay.rules.search import Bench, Settings, new_bench
+from assay.rules.sets import paying
 
 _LN4 = 2 * float(np.log(2))
-_TILE = 1024  # features that are summed up at a time: they stay in the first cache
+_NO_BITS = np.uint64(0)
+_1, _2, _4, _56 = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
+_ODD, _PAIRS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
+_NIBBLES, _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
 
 
 class Chosen(NamedTuple):
     """The rules of one unit, and working space for them.
 
-    ``pool``: the rules, and two places more. ``rows``: (rules, n) and ``n_rows`` the tokens of each.
-    ``holds``: (rules, p) how often each feature holds at them. ``gram``: (rules, rules) tokens that two rules share.
-    ``sums``: (rules,) of the unit over a rule's tokens. ``cover``: (n,) bit i is set where rule i holds.
-    ``y``: (n,) the unit, centred; ``residual``: what is left of it. ``start``: (p,) its sum over every feature;
-    ``root``: (p, 2) that of the residual, and counts; ``beside``: (strings, 2) the same where a rule's other conditions
-    hold. ``mean``: (1,) of the unit. The rest is scratch.
+    ``pool``: the rules, and two places more. ``rows``: (rules, n) and ``n_rows`` the tokens of each; ``masks``: (rules,
+    words) the same as bits. ``gram``: (rules, rules) tokens that two rules share. ``sums``: (rules,) of the unit over a
+    rule's tokens. How often each feature holds at them: ``strings``, ``often`` (rules, slots, m) and ``n_strings``
+    (rules, slots) those of slots that do; ``others`` (rules, features but slots' strings).
+
+    ``y``: (n,) the unit, centred, and ``moments`` its mean and sum of squares; ``residual``: what is left of it.
+    ``start``: (p,) its sum over every feature; ``root``: (p, 2) that of the residual, and counts; ``beside``: (strings,
+    2) the same where a rule's other conditions hold. The rest is scratch.
     """
 
     pool: Pool
     rows: NDArray[np.int32]
     n_rows: NDArray[np.int64]
-    holds: NDArray[np.float32]
+    masks: NDArray[np.uint64]
     gram: NDArray[np.float64]
     sums: NDArray[np.float64]
-    cover: NDArray[np.uint64]
+    strings: NDArray[np.int32]
+    often: NDArray[np.float32]
+    n_strings: NDArray[np.int64]
+    others: NDArray[np.float32]
     values: NDArray[np.float64]
     root: NDArray[np.float32]
     beside: NDArray[np.float32]
     start: NDArray[np.float64]
     work: NDArray[np.float64]
-    residual: NDArray[np.float64]
+    residual: NDArray[np.float32]
     y: NDArray[np.float64]
-    mean: NDArray[np.float64]
+    moments: NDArray[np.float64]
     before: NDArray[np.float64]
+    before_n: NDArray[np.int32]
     bench: Bench
     spare: NDArray[np.int32]
 
 
 def new_chosen(index: Index, rules: int, settings: Settings) -> Chosen:
     """Working space for lists of at most so many rules; not to be shared between threads."""
-    tokens, features = index.keys.shape[1], len(index.counts)
+    tokens, features, strings = len(index.keys), len(index.counts), int(index.starts[N_SLOTS])
+    most = min(int(np.diff(index.starts[: N_SLOTS + 1]).max()), tokens)
     root = np.zeros((features, 2), np.float32)
     root[:, 1] = index.counts
     return Chosen(
         pool=new_pool(rules + 2, settings.conditions),
         rows=np.zeros((rules, tokens), np.int32),
         n_rows=np.zeros(rules, np.int64),
-        holds=np.zeros((rules, features), np.float32),
+        masks=np.zeros((rules, words_of(tokens)), np.uint64),
         gram=np.zeros((rules, rules)),
         sums=np.zeros(rules),
-        cover=np.zeros(tokens, np.uint64),
+        strings=np.zeros((rules, N_SLOTS, most), np.int32),
+        often=np.zeros((rules, N_SLOTS, most), np.float32),
+        n_strings=np.zeros((rules, N_SLOTS), np.int64),
+        others=np.zeros((rules, features - strings), np.float32),
         values=np.zeros(rules),
         root=root,
         beside=np.zeros((int(index.starts[-1]), 2), np.float32),
         start=np.zeros(features),
-        work=np.zeros(_TILE),
-        residual=np.zeros(tokens),
+        work=np.zeros(max(features - strings, int(np.diff(index.starts).max()))),
+        residual=np.zeros(tokens, np.float32),
         y=np.zeros(tokens),
-        mean=np.zeros(1),
-        before=np.zeros(index.forms.shape[1] + 1),
+        moments=np.zeros(2),
+        before=np.zeros(tokens + 1),
+        before_n=np.zeros(tokens + 1, np.int32),
         bench=new_bench(index, settings),
         spare=np.zeros(tokens, np.int32),
     )
@@ -83,7 +98,7 @@ def new_chosen(index: Index, rules: int, settings: Settings) -> Chosen:
 def refit(chosen: Any, k: int, ridge: float) -> float:
     """Least squares of the centred unit on the first k rules with a ridge on their values; the base, not shrunk.
 
-    By Cholesky's factorisation. Values and residual are left in ``chosen``.
+    By Cholesky's factorisation. The values are left in ``chosen``.
     """
     n = len(chosen.y)
     lower, values, base = np.empty((k, k)), chosen.values, 0.0
@@ -103,70 +118,144 @@ def refit(chosen: Any, k: int, ridge: float) -> float:
             values[i] -= lower[m, i] * values[m]
         values[i] /= lower[i, i]
         base -= values[i] * chosen.gram[i, i] / n
-    for row in range(n):
-        chosen.residual[row] = chosen.y[row] - base
-    for i in range(k):
-        for row in chosen.rows[i, : chosen.n_rows[i]]:
-            chosen.residual[row] -= values[i]
     return base
 
 
 @jit(inner=True)
-def price_of_bit(residual: Any, settings: Any) -> float:
-    """The squared error that one bit of description must remove."""
-    total, squares = 0.0, 0.0
-    for value in residual:
-        total += value
-        squares += value * value
-    n = len(residual)
-    return settings.price * _LN4 * (squares - total * total / n) / n
+def subtract(chosen: Any, k: int, base: float, left_out: int) -> None:
+    """What the rules leave of the unit, into ``residual``, as if one of them (-1: none) were not there."""
+    for row in range(len(chosen.y)):
+        chosen.residual[row] = chosen.y[row] - base
+    for i in range(k):
+        if i != left_out:
+            value = np.float32(chosen.values[i])
+            for row in chosen.rows[i, : chosen.n_rows[i]]:
+                chosen.residual[row] -= value
+
+
+@jit(inner=True)
+def sum_left(chosen: Any, k: int, base: float, left_out: int, place: int) -> float:
+    """The sum over one rule's tokens of what the rules leave, as if one of them (-1: none) were not there."""
+    total = chosen.sums[place] - base * chosen.gram[place, place]
+    for i in range(k):
+        if i != left_out:
+            total -= chosen.values[i] * chosen.gram[i, place]
+    return total
+
+
+@jit(inner=True)
+def price_of_bit(chosen: Any, k: int, base: float, left_out: int, settings: Any) -> float:
+    """The squared error that one bit of description must remove, by the variance of what the rules leave."""
+    n, mean, squares = len(chosen.y), -base, chosen.moments[1]
+    for i in range(k):
+        if i != left_out:
+            mean -= chosen.values[i] * chosen.gram[i, i] / n
+            squares -= chosen.values[i] * (chosen.sums[i] + sum_left(chosen, k, 0.0, left_out, i))
+    squares += n * base * base - 2 * n * base * (mean + base)
+    return settings.price * _LN4 * max(squares / n - mean * mean, 0.0)
 
 
 @jit(inner=True)
 def enter(index: Any, chosen: Any, k: int, place: int) -> None:
     """Take the rule whose tokens stand in ``rows[place]`` into the sums; there are k rules."""
-    bit = np.uint64(1) << np.uint64(place)
-    for i in range(k):
-        chosen.gram[place, i] = 0.0
     total = 0.0
-    own = chosen.rows[place, : chosen.n_rows[place]]
-    for row in own:
-        total += chosen.y[row]
-        others = chosen.cover[row]
-        chosen.cover[row] = others | bit
-        i = 0
-        while others:
-            if others & np.uint64(1):
-                chosen.gram[place, i] += 1.0
-            others >>= np.uint64(1)
-            i += 1
-    chosen.gram[place, place] = len(own)
-    for i in range(k):
-        chosen.gram[i, place] = chosen.gram[place, i]
-    chosen.sums[place] = total
-    count_features(index, own, chosen.holds[place], chosen.before)
-
-
-@jit(inner=True)
-def leave(chosen: Any, place: int) -> None:
-    bit = ~(np.uint64(1) << np.uint64(place))
     for row in chosen.rows[place, : chosen.n_rows[place]]:
-        chosen.cover[row] &= bit
+        total += chosen.y[row]
+    chosen.sums[place] = total
+    for i in range(k):
+        shared = _count_shared(chosen.masks[i], chosen.masks[place])
+        chosen.gram[place, i], chosen.gram[i, place] = shared, shared
 
 
 @jit(inner=True)
-def unexplained(index: Any, chosen: Any, k: int, base: float, low: int, high: int, left_out: int) -> None:
-    """Residual sums of the features from ``low`` to ``high``, as if one rule (-1: none) were not there."""
-    sums = chosen.work
-    for first in range(low, high, _TILE):
-        last = min(first + _TILE, high)
-        start, counts, root = chosen.start[first:last], index.counts[first:last], chosen.root[first:last]
-        for i in range(len(start)):
-            sums[i] = start[i] - base * counts[i]
+def _count_shared(a: Any, b: Any) -> int:
+    """How many bits are set in both: in each word, of ever longer stretches at once."""
+    total = _NO_BITS
+    for i in range(len(a)):
+        word = a[i] & b[i]
+        word -= (word >> _1) & _ODD
+        word = (word & _PAIRS) + ((word >> _2) & _PAIRS)
+        word = (word + (word >> _4)) & _NIBBLES
+        total += (word * _BYTES) >> _56
+    return int(total)
+
+
+@jit(inner=True)
+def count(index: Any, chosen: Any, place: int) -> None:
+    """Count at a rule's tokens how often each feature holds, unless that has just been done to grow it."""
+    own, others, bench = chosen.rows[place, : chosen.n_rows[place]], chosen.others[place], chosen.bench
+    tally = bench.tally
+    if not is_taken(chosen.pool, place, bench.grown, 1):
+        clear(index, tally)
+        accumulate(index, own, chosen.residual, tally)
+        copy_rule(chosen.pool, place, bench.grown, 0)
+    for slot in range(N_SLOTS):
+        strings, often = chosen.strings[place, slot], chosen.often[place, slot]
+        chosen.n_strings[place, slot] = tally.n_seen[slot]
+        for i in range(tally.n_seen[slot]):
+            strings[i] = tally.seen[slot, i]
+            often[i] = tally.sums[strings[i], 1]
+    first = index.starts[N_SLOTS]
+    for feature in range(index.starts[N_SLOTS + N_BAGS], len(tally.sums)):
+        others[feature - first] = tally.sums[feature, 1]
+    count_bags(index, own, chosen.before_n, others)
+
+
+@jit(inner=True)
+def unexplained(index: Any, chosen: Any, k: int, base: float, price: float, support: float) -> None:
+    """Residual sums of all features, into ``root``, and which strings pay alone."""
+    for slot in range(N_SLOTS):
+        first, last = index.starts[slot], index.starts[slot + 1]
+        _begin_sums(chosen, base, first, last)
         for j in range(k):
-            if j != left_out:
-                value, holds = chosen.values[j], chosen.holds[j, first:last]
-                for i in range(len(holds)):
-                    sums[i] -= value * holds[i]
-        for i in range(len(root)):
-            root[i, 0] = sums[i]
+            strings, often, value = chosen.strings[j, slot], chosen.often[j, slot], chosen.values[j]
+            for i in range(chosen.n_strings[j, slot]):
+                chosen.work[strings[i] - first] -= value * often[i]
+        _note_paying(index, chosen, slot, first, price, support)
+        _end_sums(chosen, first, last)
+    first, last = index.starts[N_SLOTS], len(index.counts)
+    _begin_sums(chosen, base, first, last)
+    for j in range(k):
+        value, often = chosen.values[j], chosen.others[j]
+        for i in range(len(often)):
+            chosen.work[i] -= value * often[i]
+    for bag in range(N_SLOTS, N_SLOTS + N_BAGS):
+        _note_paying(index, chosen, bag, first, price, support)
+    _end_sums(chosen, first, last)
+
+
+@jit(inner=True)
+def unexplained_of(
+    index: Any, chosen: Any, k: int, base: float, slot: int, left_out: int, price: float, support: float
+) -> None:
+    """The same for one slot's strings only, as if one rule were not there."""
+    first, keys = index.starts[slot], index.keys[:, slot]
+    _begin_sums(chosen, base, first, index.starts[slot + 1])
+    for j in range(k):
+        if j != left_out:
+            value = chosen.values[j]
+            for row in chosen.rows[j, : chosen.n_rows[j]]:
+                chosen.work[keys[row] - first] -= value
+    _note_paying(index, chosen, slot, first, price, support)
+    _end_sums(chosen, first, index.starts[slot + 1])
+
+
+@jit(inner=True)
+def _note_paying(index: Any, chosen: Any, section: int, first: int, price: float, support: float) -> None:
+    low, high, bench = index.starts[section], index.starts[section + 1], chosen.bench
+    sums, counts = chosen.work[low - first : high - first], index.counts[low:high]
+    bench.n_paying[section] = paying(sums, counts, low, support, price, bench.paying[section])
+
+
+@jit(inner=True)
+def _begin_sums(chosen: Any, base: float, first: int, last: int) -> None:
+    start, root, work = chosen.start[first:last], chosen.root[first:last], chosen.work[: last - first]
+    for i in range(len(work)):
+        work[i] = start[i] - base * root[i, 1]
+
+
+@jit(inner=True)
+def _end_sums(chosen: Any, first: int, last: int) -> None:
+    root, work = chosen.root[first:last], chosen.work[: last - first]
+    for i in range(len(work)):
+        root[i, 0] = work[i]

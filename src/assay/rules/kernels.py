@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.jit import jit
-from assay.rules.index import N_BAGS, N_SLOTS, REACH, Index
+from assay.rules.index import N_BAGS, N_SLOTS, Index
 
 PLACE, NAMED, NEGATED, LISTS = range(4)
 FLAG_PLACE = N_SLOTS + N_BAGS
@@ -20,9 +20,14 @@ NEARBY_PLACE = N_SLOTS
 # Not literals: of a function that is called with one, numba compiles a version for each value.
 NOTHING: Any = np.int64(-1)
 NONE: Any = np.int64(0)
-_MARK, _NO_MARK = np.uint8(1), np.uint8(0)
-_FEW = 4  # tokens of a window that are gone through one by one
+_FEW = 64  # where a rule holds at one token of so many, or more, the bags' strings are counted by their runs
 _ONE = np.uint64(1)
+_ZERO, _UNIT = np.float32(0), np.float32(1)
+_ALL = ~np.uint64(0)
+_NO_BIT = np.uint64(0)
+_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)  # any six of its bits in a row are found at one place only
+_AT = np.zeros(64, np.int32)
+_AT[[((0x03F79D71B4CB0A89 << i) & (2**64 - 1)) >> 58 for i in range(64)]] = np.arange(64)
 
 
 class Tally(NamedTuple):
@@ -39,7 +44,7 @@ class Tally(NamedTuple):
 
 def new_tally(index: Index) -> Tally:
     """An empty tally for an index."""
-    most = int(np.diff(index.starts).max())
+    most = int(np.diff(index.starts).max()) + 1
     return Tally(
         sums=np.zeros((len(index.counts), 2), np.float32),
         seen=np.zeros((N_SLOTS, most), np.int64),
@@ -63,178 +68,117 @@ def clear(index: Any, tally: Any) -> None:
 @jit()
 def accumulate(index: Any, rows: Any, residual: Any, tally: Any) -> None:
     """Fill an empty tally from the tokens ``rows``; ``residual`` is over all tokens."""
-    sums, classes = tally.sums, index.starts[N_SLOTS + N_BAGS]
-    columns = classes + N_SLOTS * index.n_classes
-    for slot in range(N_SLOTS):
-        n_seen, keys = 0, index.keys[slot]
-        for row in rows:
-            key = keys[row]
-            if sums[key, 1] == 0.0:
-                tally.seen[slot, n_seen] = key
-                n_seen += 1
-            sums[key, 0] += residual[row]
-            sums[key, 1] += 1.0
-        tally.n_seen[slot] = n_seen
-        for i in range(n_seen):
-            key = tally.seen[slot, i]
-            for at in range(index.class_start[key], index.class_start[key + 1]):
-                feature = classes + slot * index.n_classes + index.class_of[at]
-                sums[feature, 0] += sums[key, 0]
-                sums[feature, 1] += sums[key, 1]
-    named = sums[columns:]
+    sums, seen, n_seen = tally.sums, tally.seen, tally.n_seen
+    classes = index.starts[N_SLOTS + N_BAGS]
+    named = sums[classes + N_SLOTS * index.n_classes :]
     for row in rows:
         value = residual[row]
-        for column in index.column_of[index.column_start[row] : index.column_start[row + 1]]:
+        for slot in range(N_SLOTS):
+            key = index.keys[row, slot]
+            seen[slot, n_seen[slot]] = key
+            n_seen[slot] += sums[key, 1] == _ZERO
+            sums[key, 0] += value
+            sums[key, 1] += _UNIT
+        for i in range(index.column_start[row], index.column_start[row + 1]):
+            column = index.column_of[i]
             named[column, 0] += value
-            named[column, 1] += 1.0
+            named[column, 1] += _UNIT
+    for slot, shift in index.class_slots:
+        by_class = sums[classes + slot * index.n_classes :]
+        for key in seen[slot, : n_seen[slot]]:
+            total, n = sums[key, 0], sums[key, 1]
+            for i in range(index.class_start[key + shift], index.class_start[key + shift + 1]):
+                by_class[index.class_of[i], 0] += total
+                by_class[index.class_of[i], 1] += n
 
 
 @jit()
-def count_features(index: Any, rows: Any, counts: Any, before: Any) -> None:
-    """How often every feature holds at the tokens ``rows``, ascending, into ``counts`` (p,); ``before`` is scratch."""
-    classes = index.starts[N_SLOTS + N_BAGS]
-    columns = classes + N_SLOTS * index.n_classes
-    for feature in range(len(counts)):
-        counts[feature] = 0.0
-    for slot in range(N_SLOTS):
-        keys = index.keys[slot]
+def count_bags(index: Any, rows: Any, before: Any, counts: Any) -> None:
+    """At how many of the tokens ``rows`` every string of a bag stands that may be listed.
+
+    ``before``: scratch, one longer than there are tokens.
+    """
+    if len(rows) * _FEW < len(index.keys):
+        first = index.starts[N_SLOTS]
+        for string in range(len(index.run_start) - 1):
+            counts[string] = 0.0
         for row in rows:
-            counts[keys[row]] += 1.0
-        for key in range(index.starts[slot], index.starts[slot + 1]):
-            for at in range(index.class_start[key], index.class_start[key + 1] if counts[key] else 0):
-                counts[classes + slot * index.n_classes + index.class_of[at]] += counts[key]
-    named = counts[columns:]
-    for row in rows:
-        for column in index.column_of[index.column_start[row] : index.column_start[row + 1]]:
-            named[column] += 1.0
-    low = 0
-    while low < len(rows):
-        window, high = index.window[rows[low]], low + 1
-        while high < len(rows) and index.window[rows[high]] == window:
-            high += 1
-        if high - low < _FEW:
-            _count_bags_of_few(index, rows[low:high], counts)
-        else:
-            _count_bags_of_many(index, rows[low:high], counts, before)
-        low = high
-
-
-@jit(inner=True)
-def _count_bags_of_few(index: Any, rows: Any, counts: Any) -> None:
-    """The strings before each of some tokens of one window, token by token."""
-    near, earlier = index.starts[N_SLOTS], index.starts[N_SLOTS + 1]
-    for row in rows:
-        place, window = index.position[row], index.window[row]
-        forms, again, opens = index.forms[window], index.again[window], index.first[window]
-        for q in range(place):
-            form = forms[q]
-            if opens[q] and form:
-                counts[earlier + form] += 1.0
-        for q in range(max(place - REACH, 0), place):
-            form = forms[q]
-            if again[q] >= place and form:
-                counts[near + form] += 1.0
-
-
-@jit(inner=True)
-def _count_bags_of_many(index: Any, rows: Any, counts: Any, before: Any) -> None:
-    """The same for many tokens: a string counts at all those after it, read off cumulated counts."""
-    near, earlier = index.starts[N_SLOTS], index.starts[N_SLOTS + 1]
-    window, length = index.window[rows[0]], index.forms.shape[1]
-    forms, again, opens = index.forms[window], index.again[window], index.first[window]
-    for place in range(length + 1):
-        before[place] = 0.0
-    for row in rows:
-        before[index.position[row] + 1] = 1.0
-    for place in range(length):
-        before[place + 1] += before[place]
-    for q in range(length):
-        form = forms[q]
-        if form:
-            end = min(q + REACH, again[q], length - 1) + 1
-            counts[near + form] += before[end] - before[q + 1]
-            if opens[q]:
-                counts[earlier + form] += before[length] - before[q + 1]
+            for i in range(index.bag_start[row], index.bag_start[row + 1]):
+                counts[index.bag_of[i] - first] += _UNIT
+    else:
+        for i in range(len(before)):
+            before[i] = 0
+        for row in rows:
+            before[row + 1] = 1
+        _sum_runs(index, before, counts)
 
 
 @jit()
 def sum_bags(index: Any, values: Any, sums: Any, before: Any) -> None:
-    """Add to ``sums`` those of all tokens' values over every string of the bags; ``before`` is scratch."""
-    near, earlier = index.starts[N_SLOTS], index.starts[N_SLOTS + 1]
-    length, row = index.forms.shape[1], 0
+    """Those of all tokens' values over every bag's string that may be listed; ``before`` is scratch, one longer."""
     before[0] = 0.0
-    for window in range(len(index.forms)):
-        forms, again, opens = index.forms[window], index.again[window], index.first[window]
-        for place in range(length):
-            before[place + 1] = before[place]
-            if row < len(values) and index.window[row] == window and index.position[row] == place:
-                before[place + 1] += values[row]
-                row += 1
-        for q in range(length):
-            form = forms[q]
-            if form == 0:
-                continue
-            end = min(q + REACH, again[q], length - 1) + 1
-            sums[near + form] += before[end] - before[q + 1]
-            if opens[q]:
-                sums[earlier + form] += before[length] - before[q + 1]
+    for row in range(len(values)):
+        before[row + 1] = values[row]
+    _sum_runs(index, before, sums)
 
 
 @jit(inner=True)
-def _has(bits: Any, row: int, column: int) -> bool:
-    return (bits[row, column >> 6] >> np.uint64(column & 63)) & _ONE != 0
+def _sum_runs(index: Any, before: Any, sums: Any) -> None:
+    total = before[0]
+    for i in range(len(before)):
+        total += before[i]
+        before[i] = total
+    for string in range(len(index.run_start) - 1):
+        total = before[0]
+        for i in range(index.run_start[string], index.run_start[string + 1]):
+            total += before[index.run_last[i]] - before[index.run_first[i]]
+        sums[string] = total
 
 
 @jit()
-def filter_rows(index: Any, rows: Any, condition: Any, strings: Any, marks: Any, out: Any) -> int:
-    """Those of ``rows`` at which one condition holds, into ``out``; how many they are.
-
-    ``marks``: zeros, at least as many as there are tokens and as there are strings; zeros again afterwards.
-    """
-    place, named, negated = condition[PLACE], np.int64(condition[NAMED]), condition[NEGATED] != 0
-    listed, found = strings[: condition[LISTS]], 0
-    if named >= 0 and place >= N_SLOTS:
-        column = named if place == FLAG_PLACE else named + index.n_flags
-        for row in rows:
-            if _has(index.column_bits, row, column) != negated:
-                out[found] = row
-                found += 1
-    elif named >= 0:
-        for row in rows:
-            if _has(index.class_bits, index.keys[place, row], named) != negated:
-                out[found] = row
-                found += 1
+def narrow(index: Any, condition: Any, strings: Any, mask: Any, scratch: Any) -> None:
+    """Keep those bits of ``mask`` at whose tokens one condition holds; ``scratch`` is as long."""
+    place, named, flip = condition[PLACE], np.int64(condition[NAMED]), _NO_BIT
+    if condition[NEGATED] != 0:
+        flip = _ALL
+    own = scratch
+    if named < 0:
+        _mark(index, place, strings[: condition[LISTS]], scratch)
+    elif place == FLAG_PLACE:
+        own = index.masks[N_SLOTS * index.n_classes + named]
+    elif place == NEARBY_PLACE:
+        own = index.masks[N_SLOTS * index.n_classes + index.n_flags + named]
     else:
-        found = _filter_listed(index, rows, place, negated, listed, marks, out)
-    return found
+        own = index.masks[place * index.n_classes + named]
+    for i in range(len(mask)):
+        mask[i] &= own[i] ^ flip
 
 
 @jit(inner=True)
-def _filter_listed(index: Any, rows: Any, place: int, negated: bool, listed: Any, marks: Any, out: Any) -> int:
-    found = 0
-    if place < N_SLOTS:
-        for string in listed:
-            marks[string] = 1
-        keys = index.keys[place]
-        for row in rows:
-            if (marks[keys[row]] != 0) != negated:
-                out[found] = row
-                found += 1
-        for string in listed:
-            marks[string] = 0
-    else:
-        _mark_bag(index, listed, marks, _MARK)
-        for row in rows:
-            if (marks[row] != 0) != negated:
-                out[found] = row
-                found += 1
-        _mark_bag(index, listed, marks, _NO_MARK)
-    return found
-
-
-@jit(inner=True)
-def _mark_bag(index: Any, listed: Any, marks: Any, value: int) -> None:
+def _mark(index: Any, place: int, listed: Any, mask: Any) -> None:
+    """Set the bits of the tokens at which one of some strings stands, and no others."""
+    for i in range(len(mask)):
+        mask[i] = _NO_BIT
     for string in listed:
-        column = string - index.starts[N_SLOTS]
-        for at in range(index.post_start[column], index.post_start[column + 1]):
-            marks[index.post_rows[at]] = value
+        if place < N_SLOTS:
+            for row in index.post_rows[index.post_start[string] : index.post_start[string + 1]]:
+                mask[row >> 6] |= _ONE << np.uint64(row & 63)
+        else:
+            column = string - index.starts[N_SLOTS]
+            for i in range(index.run_start[column], index.run_start[column + 1]):
+                for row in range(index.run_first[i], index.run_last[i]):
+                    mask[row >> 6] |= _ONE << np.uint64(row & 63)
+
+
+@jit()
+def rows_in(mask: Any, rows: Any) -> int:
+    """The places of the set bits, ascending, into ``rows``; how many they are."""
+    found = 0
+    for i in range(len(mask)):
+        word = mask[i]
+        while word:
+            low = word & (~word + _ONE)
+            rows[found] = 64 * i + _AT[(low * _DE_BRUIJN) >> np.uint64(58)]
+            found += 1
+            word ^= low
+    return found

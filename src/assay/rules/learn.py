@@ -12,7 +12,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -105,12 +104,14 @@ class RuleLearner:
         done: dict[int, RuleList] = {}
 
         def work(bench: Chosen) -> None:
-            while left:
-                with suppress(IndexError):  # another thread was quicker
+            while True:
+                try:
                     i = left.popleft()
-                    done[i] = self._fit(targets[i], named[i], rules, bench)
-                    if progress is not None:
-                        progress(len(done))
+                except IndexError:
+                    return
+                done[i] = self._fit(targets[i], named[i], rules, bench)
+                if progress is not None:
+                    progress(len(done))
 
         with ThreadPoolExecutor(threads) as pool:
             for future in [pool.submit(work, bench) for bench in self._benches(threads, rules)]:

@@ -11,11 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.jit import jit
-from assay.rules.chosen import Chosen, enter, leave, price_of_bit, refit, unexplained
+from assay.rules.chosen import (
+    Chosen,
+    count,
+    enter,
+    price_of_bit,
+    refit,
+    subtract,
+    sum_left,
+    unexplained,
+    unexplained_of,
+)
 from assay.rules.index import N_BAGS, N_SLOTS, Index
-from assay.rules.kernels import LISTS, NONE, NOTHING, PLACE, sum_bags
+from assay.rules.kernels import LISTS, NOTHING, PLACE, rows_in, sum_bags
 from assay.rules.pool import copy_rule, is_taken, room_of
-from assay.rules.search import Settings, best_rule, rows_of, weigh
+from assay.rules.search import Settings, best_rule, mask_of, weigh
 from assay.rules.sets import best_sets, paying
 
 APART = 0.5  # a ridge just large enough to keep equal rules apart
@@ -25,14 +35,24 @@ APART = 0.5  # a ridge just large enough to keep equal rules apart
 def add_rule(index: Any, chosen: Any, k: int, settings: Any) -> bool:
     """Find the rule that explains most of what the first k leave, and take it in as the next; is there one?"""
     base = refit(chosen, k, APART)
-    unexplained(index, chosen, k, base, NONE, len(index.counts), NOTHING)
-    bit = price_of_bit(chosen.residual, settings)
-    found = best_rule(index, chosen.root, chosen.residual, bit, chosen.pool, k, settings, chosen.bench, chosen.rows[k])
-    if found < 0:
+    subtract(chosen, k, base, NOTHING)
+    bit = price_of_bit(chosen, k, base, NOTHING, settings)
+    unexplained(index, chosen, k, base, bit * settings.string_bits, settings.support)
+    if not best_rule(index, chosen.root, chosen.residual, bit, chosen.pool, k, settings, chosen.bench):
         return False
-    chosen.n_rows[k] = found
-    enter(index, chosen, k + 1, k)
+    _place(index, chosen, k + 1, k)
+    if k + 1 < len(chosen.gram):
+        count(index, chosen, k)
     return True
+
+
+@jit(inner=True)
+def _place(index: Any, chosen: Any, k: int, place: int) -> None:
+    """Find the tokens of a rule, and take it into the sums; there are k rules."""
+    mask = chosen.masks[place]
+    mask_of(index, chosen.pool, place, NOTHING, chosen.bench, mask)
+    chosen.n_rows[place] = rows_in(mask, chosen.rows[place])
+    enter(index, chosen, k, place)
 
 
 @jit()
@@ -42,28 +62,24 @@ def relist(index: Any, chosen: Any, k: int, place: int, settings: Any) -> None:
     which = _first_list(pool, place)
     if which < 0:
         return
-    total, back = 0.0, chosen.residual
-    for row in chosen.rows[place, : chosen.n_rows[place]]:
-        back[row] += chosen.values[place]
-        total += back[row]
-    bit = price_of_bit(back, settings)
+    bit, total = price_of_bit(chosen, k, base, place, settings), sum_left(chosen, k, base, place, place)
     weigh(pool, place, total, float(chosen.n_rows[place]), bit, settings)
     section, room = pool.when[place, which, PLACE], room_of(pool, place) + pool.when[place, which, LISTS]
     first, last = index.starts[section], index.starts[section + 1]
-    sums = chosen.root if pool.length[place] == 1 else chosen.beside
+    sums, price = chosen.root if pool.length[place] == 1 else chosen.beside, bit * settings.string_bits
     if pool.length[place] == 1:
-        unexplained(index, chosen, k, base, first, last, place)
+        unexplained_of(index, chosen, k, base, section, place, price, settings.support)
     else:
+        subtract(chosen, k, base, place)
         _sum_beside(index, chosen, place, which)
-    price = bit * settings.string_bits
-    candidates = bench.paying[: paying(sums, first, last, settings.support, price, bench.paying)]
+        own = sums[first:last]
+        bench.n_paying[section] = paying(own[:, 0], own[:, 1], first, settings.support, price, bench.paying[section])
+    candidates = bench.paying[section, : bench.n_paying[section]]
     best_sets(
         candidates, sums, index.listable, room, settings.support, price, settings.shortlist, bench.found, bench.n_found
     )
     if _take_better(chosen, sums, k, place, which, bit, settings):
-        leave(chosen, place)
-        chosen.n_rows[place] = rows_of(index, pool, place, NOTHING, bench, chosen.rows[place])
-        enter(index, chosen, k, place)
+        _place(index, chosen, k, place)
 
 
 @jit(inner=True)
@@ -81,10 +97,12 @@ def _sum_beside(index: Any, chosen: Any, place: int, which: int) -> None:
     section, sums = chosen.pool.when[place, which, PLACE], chosen.beside
     for string in range(index.starts[section], index.starts[section + 1]):
         sums[string, 0], sums[string, 1] = 0.0, 0.0
-    count = rows_of(index, chosen.pool, place, which, chosen.bench, chosen.spare)
-    for row in chosen.spare[:count]:
-        sums[index.keys[section, row], 0] += chosen.residual[row]
-        sums[index.keys[section, row], 1] += 1.0
+    mask_of(index, chosen.pool, place, which, chosen.bench, chosen.bench.mask)
+    keys = index.keys[:, section]
+    for row in chosen.spare[: rows_in(chosen.bench.mask, chosen.spare)]:
+        key = keys[row]
+        sums[key, 0] += chosen.residual[row]
+        sums[key, 1] += 1.0
 
 
 @jit(inner=True)
@@ -112,30 +130,23 @@ def _take_better(chosen: Any, sums: Any, k: int, place: int, which: int, bit: fl
 
 
 @jit()
-def begin(index: Any, target: Any, named: Any, chosen: Any) -> None:
-    """Centre the unit, and sum it over every feature."""
-    mean, start = 0.0, chosen.start
-    for value in target:
-        mean += value
-    mean /= len(target)
-    chosen.mean[0] = mean
-    for row in range(len(target)):
-        chosen.y[row] = target[row] - mean
-        chosen.cover[row] = 0
-    classes = index.starts[N_SLOTS + N_BAGS]
+def begin(index: Any, named: Any, chosen: Any) -> None:
+    """Sum the centred unit over every feature."""
+    mean, start, classes = chosen.moments[0], chosen.start, index.starts[N_SLOTS + N_BAGS]
     columns = classes + N_SLOTS * index.n_classes
     for feature in range(columns):
         start[feature] = 0.0
     for i in range(len(named)):
         start[columns + i] = named[i] - mean * index.counts[columns + i]
-    for slot in range(N_SLOTS):
-        keys = index.keys[slot]
-        for row in range(len(keys)):
-            start[keys[row]] += chosen.y[row]
+    for row in range(len(chosen.y)):
+        for slot in range(N_SLOTS):
+            start[index.keys[row, slot]] += chosen.y[row]
+    for slot, shift in index.class_slots:
+        by_class = start[classes + slot * index.n_classes :]
         for key in range(index.starts[slot], index.starts[slot + 1]):
-            for at in range(index.class_start[key], index.class_start[key + 1]):
-                start[classes + slot * index.n_classes + index.class_of[at]] += start[key]
-    sum_bags(index, chosen.y, start, chosen.before)
+            for at in range(index.class_start[key + shift], index.class_start[key + shift + 1]):
+                by_class[index.class_of[at]] += start[key]
+    sum_bags(index, chosen.y, start[index.starts[N_SLOTS] : classes], chosen.before)
 
 
 def pursue(
@@ -153,10 +164,13 @@ def pursue(
         target: (n,) what the unit did; not constant.
         named: (flags and classes,) sums of the target over the tokens where each flag holds and each class is near.
     """
-    begin(index, target, named, chosen)
+    mean = float(target.mean())
+    np.subtract(target, mean, out=chosen.y)
+    chosen.moments[:] = mean, chosen.y @ chosen.y
+    begin(index, named, chosen)
     k = 0
     while k < rules and add_rule(index, chosen, k, settings):
         k += 1
     for place in [*range(k)] * sweeps:
         relist(index, chosen, k, place, settings)
-    return k, refit(chosen, k, settings.support) + float(chosen.mean[0])
+    return k, refit(chosen, k, settings.support) + mean

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.jit import jit
-from assay.rules.index import N_BAGS, N_SLOTS, Index
+from assay.rules.index import N_BAGS, N_SLOTS, Index, masks_of, words_of
 from assay.rules.kernels import (
     FLAG_PLACE,
     LISTS,
@@ -29,12 +29,14 @@ from assay.rules.kernels import (
     Tally,
     accumulate,
     clear,
-    filter_rows,
+    narrow,
     new_tally,
+    rows_in,
 )
 from assay.rules.pool import ROOM, Pool, consider, copy_rule, has_condition, keep_best, new_pool, put, room_of
-from assay.rules.sets import best_sets, paying
+from assay.rules.sets import best_sets
 
+_MARK, _NO_MARK = np.uint8(1), np.uint8(0)
 _MOST_EXTENSIONS = 64  # of one conjunction: two lists of each slot and bag, two names of each table
 
 
@@ -57,43 +59,47 @@ class Settings(NamedTuple):
 class Bench(NamedTuple):
     """Working space of one thread.
 
-    ``rows``, ``n_rows``: the tokens of each conjunction of the beam; ``next_rows``, ``next_n``: those of the next.
+    ``grown``: the conjunction whose tokens stand in the tally.
+    ``rows``: the tokens of a conjunction of the beam; ``mask``: the same as bits; ``all_tokens``: a bit for each.
     ``ground``: where candidates are weighed: the residual's sum, the number of tokens, the price of a bit.
-    ``found``, ``n_found``: sets of strings; ``paying``: those that are looked at. ``marks``: zeros between uses.
+    ``found``, ``n_found``: sets of strings; ``paying``, ``n_paying``: those of each slot and bag that pay alone.
+    ``marks``: zeros between uses.
     """
 
     tally: Tally
     pool: Pool
     beam: Pool
+    grown: Pool
     rows: NDArray[np.int32]
-    next_rows: NDArray[np.int32]
-    n_rows: NDArray[np.int64]
-    next_n: NDArray[np.int64]
-    all_rows: NDArray[np.int32]
+    mask: NDArray[np.uint64]
+    scratch: NDArray[np.uint64]
+    all_tokens: NDArray[np.uint64]
     marks: NDArray[np.uint8]
     ground: NDArray[np.float64]
     found: NDArray[np.int32]
     n_found: NDArray[np.int64]
     paying: NDArray[np.int64]
+    n_paying: NDArray[np.int64]
 
 
 def new_bench(index: Index, settings: Settings) -> Bench:
     """Working space for an index; not to be shared between threads."""
-    tokens, most = index.keys.shape[1], settings.beam * _MOST_EXTENSIONS
+    tokens, most = len(index.keys), settings.beam * _MOST_EXTENSIONS
     return Bench(
         tally=new_tally(index),
         pool=new_pool(most, settings.conditions),
         beam=new_pool(settings.beam, settings.conditions),
-        rows=np.zeros((settings.beam, tokens), np.int32),
-        next_rows=np.zeros((settings.beam, tokens), np.int32),
-        n_rows=np.zeros(settings.beam, np.int64),
-        next_n=np.zeros(settings.beam, np.int64),
-        all_rows=np.arange(tokens, dtype=np.int32),
-        marks=np.zeros(max(tokens, int(index.starts[-1])), np.uint8),
+        grown=new_pool(1, settings.conditions),
+        rows=np.zeros(tokens, np.int32),
+        mask=np.zeros(words_of(tokens), np.uint64),
+        scratch=np.zeros(words_of(tokens), np.uint64),
+        all_tokens=masks_of(np.ones((1, tokens), np.bool_))[0],
+        marks=np.zeros(tokens, np.uint8),
         ground=np.zeros(3),
         found=np.zeros((2, ROOM), np.int32),
         n_found=np.zeros(2, np.int64),
-        paying=np.zeros(int(index.starts[-1]), np.int64),
+        paying=np.zeros((N_SLOTS + N_BAGS, int(np.diff(index.starts).max())), np.int64),
+        n_paying=np.zeros(N_SLOTS + N_BAGS, np.int64),
     )
 
 
@@ -118,34 +124,46 @@ def weigh(pool: Any, size: int, total: float, count: float, bit: float, settings
     pool.gain[size] = removed - bit * bits_of(pool.when[size], pool.length[size], settings)
 
 
+@jit(inner=True, fastmath={"reassoc"})
+def _sum_unmarked(index: Any, column: int, residual: Any, marks: Any) -> tuple[float, float]:
+    """Residual sum and count of the tokens of a bag's string that are not marked."""
+    total, count = 0.0, NONE
+    for i in range(index.run_start[column], index.run_start[column + 1]):
+        for row in range(index.run_first[i], index.run_last[i]):
+            total += residual[row] * (1 - marks[row])
+            count += 1 - marks[row]
+    return total, float(count)
+
+
+@jit(inner=True)
+def _mark_runs(index: Any, column: int, marks: Any, value: int) -> None:
+    for i in range(index.run_start[column], index.run_start[column + 1]):
+        for row in range(index.run_first[i], index.run_last[i]):
+            marks[row] = value
+
+
 @jit(inner=True)
 def _kept(
-    index: Any, strings: Any, count: int, residual: Any, marks: Any, support: float, price: float
+    index: Any, sums: Any, strings: Any, count: int, residual: Any, marks: Any, support: float, price: float
 ) -> tuple[int, float, float]:
     """Keep, in place, the strings of a bag that gain by the tokens they add; how many, with residual sum and count.
 
     Strings of a bag come together, and one that only keeps company with a good one looks good as well.
     """
-    kept, total, n, gain = 0, 0.0, 0.0, -np.inf
-    for i in range(count):
-        column = strings[i] - index.starts[N_SLOTS]
-        posts = index.post_rows[index.post_start[column] : index.post_start[column + 1]]
-        more, more_n = 0.0, 0.0
-        for row in posts:
-            if not marks[row]:
-                more += residual[row]
-                more_n += 1.0
+    total, n = float(sums[strings[0], 0]), float(sums[strings[0], 1])
+    kept, marked, gain = 1, 0, total**2 / (n + support) - price
+    for i in range(1, count):
+        while marked < kept:
+            _mark_runs(index, strings[marked] - index.starts[N_SLOTS], marks, _MARK)
+            marked += 1
+        more, more_n = _sum_unmarked(index, strings[i] - index.starts[N_SLOTS], residual, marks)
         worth = (total + more) ** 2 / (n + more_n + support) - price * (kept + 1)
         if worth > gain:
             total, n, gain = total + more, n + more_n, worth
-            for row in posts:
-                marks[row] = 1
             strings[kept] = strings[i]
             kept += 1
-    for i in range(kept):
-        column = strings[i] - index.starts[N_SLOTS]
-        for at in range(index.post_start[column], index.post_start[column + 1]):
-            marks[index.post_rows[at]] = 0
+    for i in range(marked):
+        _mark_runs(index, strings[i] - index.starts[N_SLOTS], marks, _NO_MARK)
     return kept, total, n
 
 
@@ -156,11 +174,11 @@ def _extend_lists(
 ) -> int:  # fmt: skip
     """The best set of strings of one slot or bag, for each sign."""
     bit, support = bench.ground[2], settings.support
-    price, candidates, count = bit * settings.string_bits, bench.tally.seen[section], bench.tally.n_seen[section]
+    price = bit * settings.string_bits
     if at < 0:
-        candidates = bench.paying
-        count = paying(sums, index.starts[section], index.starts[section + 1], support, price, candidates)
-    candidates = candidates[:count]
+        candidates = bench.paying[section, : bench.n_paying[section]]
+    else:
+        candidates = bench.tally.seen[section, : bench.tally.n_seen[section]]
     best_sets(candidates, sums, index.listable, room, support, price, settings.shortlist, bench.found, bench.n_found)
     for sign in range(2):
         strings, count = bench.found[sign], bench.n_found[sign]
@@ -172,7 +190,7 @@ def _extend_lists(
                 total += sums[strings[i], 0]
                 n += sums[strings[i], 1]
         else:
-            count, total, n = _kept(index, strings, count, residual, bench.marks, support, price)
+            count, total, n = _kept(index, sums, strings, count, residual, bench.marks, support, price)
         put(bench.pool, size, base, at, section, NOTHING, NONE, strings[:count])
         weigh(bench.pool, size, total, n, bit, settings)
         size += 1
@@ -216,64 +234,55 @@ def _extend(index: Any, sums: Any, residual: Any, base: Any, at: int, settings: 
 
 
 @jit(inner=True)
-def _grow(index: Any, residual: Any, kept: int, rows: Any, n_rows: Any, settings: Any, bench: Any) -> int:
+def _grow(index: Any, residual: Any, kept: int, settings: Any, bench: Any) -> int:
     """Children of the beam that gain enough more than their parents, into the pool; how many."""
     pool, beam, tally, ground, size = bench.pool, bench.beam, bench.tally, bench.ground, NONE
     for at in range(kept):
-        own = rows[at, : n_rows[at]]
+        mask_of(index, beam, at, NOTHING, bench, bench.mask)
+        own = bench.rows[: rows_in(bench.mask, bench.rows)]
         ground[0], ground[1] = 0.0, len(own)
         for row in own:
             ground[0] += residual[row]
+        clear(index, tally)
         accumulate(index, own, residual, tally)
+        copy_rule(beam, at, bench.grown, 0)
         floor = max(beam.gain[at] * settings.improvement, beam.gain[at])
         end = _extend(index, tally.sums, residual, beam, at, settings, bench, size)
         for i in range(size, end):
             if pool.gain[i] > floor:
                 copy_rule(pool, i, pool, size)
                 size += 1
-        clear(index, tally)
     return size
 
 
 @jit(inner=True)
 def best_rule(
-    index: Any, root: Any, residual: Any, bit: float, taken: Any, n_taken: int, settings: Any, bench: Any, out: Any
-) -> int:
-    """The conjunction that gains most and is not among ``taken``, into ``taken[n_taken]``; its rows into ``out``.
+    index: Any, root: Any, residual: Any, bit: float, taken: Any, n_taken: int, settings: Any, bench: Any
+) -> bool:
+    """The conjunction that gains most and is not among ``taken``, into ``taken[n_taken]``; does it gain?
 
     Args:
         root: (p, 2) residual sum and count of every feature over all tokens.
         residual: (n,) what is left to explain.
         bit: squared error that a bit of description must remove.
-
-    Returns:
-        How many tokens it holds at; -1 when nothing pays for its description.
     """
-    pool, beam, ground = bench.pool, bench.beam, bench.ground
-    rows, n_rows, next_rows, next_n = bench.rows, bench.n_rows, bench.next_rows, bench.next_n
-    ground[0], ground[1], ground[2] = 0.0, len(residual), bit
-    for value in residual:
-        ground[0] += value
+    pool, beam = bench.pool, bench.beam
+    bench.ground[2] = bit
     size = _extend(index, root, residual, beam, NOTHING, settings, bench, NONE)
     taken.gain[n_taken] = 0.0
     for _ in range(settings.conditions - 1):
         kept = keep_best(pool, size, beam)
         consider(beam, kept, taken, n_taken)
-        for i in range(kept):
-            parent, last = beam.parent[i], beam.length[i] - 1
-            above = bench.all_rows if parent < 0 else rows[parent, : n_rows[parent]]
-            next_n[i] = filter_rows(index, above, beam.when[i, last], beam.strings[i, last], bench.marks, next_rows[i])
-        rows, next_rows, n_rows, next_n = next_rows, rows, next_n, n_rows
-        size = _grow(index, residual, kept, rows, n_rows, settings, bench)
+        size = _grow(index, residual, kept, settings, bench)
     consider(pool, size, taken, n_taken)
-    return rows_of(index, taken, n_taken, NOTHING, bench, out) if taken.gain[n_taken] > 0 else NOTHING
+    return taken.gain[n_taken] > 0
 
 
 @jit(inner=True)
-def rows_of(index: Any, pool: Any, at: int, left_out: int, bench: Any, out: Any) -> int:
-    """The tokens at which all conditions of ``pool[at]`` hold but the one ``left_out`` (-1: all), into ``out``."""
-    rows = bench.all_rows
+def mask_of(index: Any, pool: Any, at: int, left_out: int, bench: Any, mask: Any) -> None:
+    """The tokens at which all conditions of ``pool[at]`` hold but the one ``left_out`` (-1: all), as bits."""
+    for i in range(len(mask)):
+        mask[i] = bench.all_tokens[i]
     for i in range(pool.length[at]):
         if i != left_out:
-            rows = out[: filter_rows(index, rows, pool.when[at, i], pool.strings[at, i], bench.marks, out)]
-    return len(rows)
+            narrow(index, pool.when[at, i], pool.strings[at, i], mask, bench.scratch)

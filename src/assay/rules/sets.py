@@ -10,6 +10,7 @@ from assay.core.jit import jit
 
 _QUANTILES = np.array([0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0])
 _ROUNDS = 3
+_STRETCH = 64  # strings that are looked at together: few stretches have one that pays
 _NONE: Any = np.int64(0)  # not a literal: see the kernels
 
 
@@ -60,13 +61,21 @@ def best_sets(
 
 
 @jit(inner=True)
-def paying(sums: Any, first: int, last: int, support: float, price: float, found: Any) -> int:
-    """Strings from ``first`` to ``last`` that pay alone, into ``found``; how many. A best set has no others."""
-    own, size = sums[first:last], 0
-    for i in range(len(own)):
-        if own[i, 0] * own[i, 0] > price * (own[i, 1] + support):
-            found[size] = first + i
-            size += 1
+def paying(sums: Any, counts: Any, first: int, support: float, price: float, found: Any) -> int:
+    """Strings that pay alone, into ``found``, numbered from ``first``; how many. A best set has no others.
+
+    Args:
+        sums, counts: (strings,) residual sum and count.
+    """
+    size = 0
+    for low in range(0, len(sums), _STRETCH):
+        own, n, some = sums[low : low + _STRETCH], counts[low : low + _STRETCH], 0
+        for i in range(len(own)):
+            some += own[i] * own[i] > price * (n[i] + support)
+        for i in range(len(own) if some else 0):
+            if own[i] * own[i] > price * (n[i] + support):
+                found[size] = first + low + i
+                size += 1
     return size
 
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from assay.errors import UsageError
 from assay.stats import document_weights, interval, score, token_means
 from assay.stats.firing import auprc, average_precision
-from assay.stats.many import Context, Many, ManyScores, many_r, many_scores, many_token_means, percentiles
+from assay.stats.many import Context, Many, ManyScores, many_r, many_scores, percentiles
 from assay.stats.many_layout import check_rows, layout, one_a_unit, rows_together
+from assay.stats.many_means import kept_tokens, many_token_means
+from assay.stats.many_quantiles import many_quantiles
 
 Arrays = dict[str, NDArray[Any]]
 B = 120
@@ -57,8 +59,9 @@ def layer(units: int = 24, tokens: int = 3000, documents: int = 40, seed: int = 
 
 def scored(given: Arrays, replicates: int = B, own_means: bool = False, **more: Any) -> ManyScores:
     kept, columns = np.unique(given["ids"], return_inverse=True)
-    means = many_token_means(given["fit"], given["fit_ids"], kept)
-    of_predictions = many_token_means(given["fit"] * 2, given["fit_ids"], kept, 0.0) if own_means else None
+    at = kept_tokens(given["fit_ids"], kept)
+    means = many_token_means(given["fit"], at)
+    of_predictions = many_token_means(given["fit"] * 2, at, 0.0) if own_means else None
     return many_scores(
         given["p"],
         given["a"],
@@ -203,7 +206,7 @@ def test_many_r_and_token_means() -> None:
     assert np.isnan(r[2])
     kept = np.array([0, 3, 50, 119, 400])
     for pseudo in (4.0, 0.0):
-        found = many_token_means(given_["fit"], given_["fit_ids"], kept, pseudo)
+        found = many_token_means(given_["fit"], kept_tokens(given_["fit_ids"], kept), pseudo)
         for unit, row in enumerate(found):
             expected = token_means(given_["fit"][unit], given_["fit_ids"], 401, pseudo)[kept]
             assert np.allclose(row, expected, rtol=1e-12, atol=1e-15)
@@ -238,4 +241,14 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(UsageError, match="a column from 0 to 4"):
         many_scores(p, p, docs, weights, level, context=Context(np.full(50, 5), np.zeros((3, 5))))
     with pytest.raises(UsageError, match="ascending"):
-        many_token_means(p, docs, np.array([2, 1]))
+        kept_tokens(docs, np.array([2, 1]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 50, 5000, 20001])
+def test_many_quantiles(size: int) -> None:
+    """Equal to numpy's, also where values are equal or sorted, so that a look at some says nothing of the others."""
+    rng = np.random.default_rng(size)
+    noise = rng.standard_normal((3, size)).astype(np.float32)
+    for values in (noise, np.round(noise, 1), np.zeros_like(noise), np.sort(noise)[:, ::-1]):
+        for share in (0.0, 0.5, 0.99, 0.999, 1.0):
+            assert np.array_equal(many_quantiles(values, share), np.quantile(values, share, axis=1))

@@ -7,7 +7,6 @@ line of predictions. Importing this module imports numba.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
@@ -44,24 +43,28 @@ class Applier:
         }
         self._of_place["stem"] = {stem(name): i for i, name in enumerate(view.keys("stem").names)}
         self._classes = {name: i for i, name in enumerate(class_names())}
+        self._places = self._all_places()
 
-    def predict_rules(self, lists: Sequence[RuleList]) -> Float32[np.ndarray, "lists tokens"]:
+    def predict_rules(
+        self, lists: Sequence[RuleList], *, threads: int | None = None
+    ) -> Float32[np.ndarray, "lists tokens"]:
         """What each list predicts at every token of the view, bit for bit what :meth:`RuleList.predict` gives."""
         numbered, out = self._numbered(lists), np.empty((len(lists), self.view.size), np.float32)
-        spread(lambda first, last: apply_lists(self._places, numbered, first, last, out), len(lists), chunk=_CHUNK)
+        spread(lambda first, last: apply_lists(self._places, numbered, first, last, out), len(lists), threads, _CHUNK)
         return out
 
-    def predict_lookups(self, lookups: Sequence[Lookup]) -> Float32[np.ndarray, "lookups tokens"]:
+    def predict_lookups(
+        self, lookups: Sequence[Lookup], *, threads: int | None = None
+    ) -> Float32[np.ndarray, "lookups tokens"]:
         """What each table predicts at every token of the view, bit for bit what :meth:`Lookup.predict` gives.
 
         For tables as short as claims are: each pair of a table costs as much as its second token has places.
         """
         tables, out = self._tabled(lookups), np.empty((len(lookups), self.view.size), np.float32)
-        spread(lambda first, last: apply_tables(self._places, tables, first, last, out), len(lookups), chunk=_CHUNK)
+        spread(lambda first, last: apply_tables(self._places, tables, first, last, out), len(lookups), threads, _CHUNK)
         return out
 
-    @cached_property
-    def _places(self) -> Places:
+    def _all_places(self) -> Places:
         view = self.view
         posts = [self._posts(slot) for slot in _PLACES]
         named = [self._held(slot) for slot in _PLACES] + [view.flags > 0]

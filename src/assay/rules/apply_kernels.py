@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from assay.core.jit import jit
 
 _ONE = np.uint64(1)
+_FEW = 6  # bits of a word that are looked up one by one; of more, all 64 are gone through
+_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)  # its first six bits are others after each shift
+_PLACE_OF = np.zeros(64, np.int64)
+_PLACE_OF[[(0x03F79D71B4CB0A89 << k & 0xFFFFFFFFFFFFFFFF) >> 58 for k in range(64)]] = np.arange(64)
 
 
 class Places(NamedTuple):
@@ -82,26 +86,29 @@ def _narrow(places: Any, lists: Any, condition: int, own: Any, mask: Any) -> Non
             mask[word] &= places.named[named, word] ^ flip
         return
     for word in range(len(own)):
-        own[word] = flip
-    for at in range(lists.strings[condition], lists.strings[condition + 1]):
-        string = lists.string[at]
-        for i in range(places.start[string], places.start[string + 1]):
-            row = places.rows[i]
-            bit = _ONE << np.uint64(row & 63)
-            own[row >> 6] = (own[row >> 6] & ~bit) | (bit & ~flip)
+        own[word] = 0
+    for string in lists.string[lists.strings[condition] : lists.strings[condition + 1]]:
+        for row in places.rows[places.start[string] : places.start[string + 1]]:
+            own[row >> 6] |= _ONE << np.uint64(row & 63)
     for word in range(len(mask)):
-        mask[word] &= own[word]
+        mask[word] &= own[word] ^ flip
 
 
 @jit(inner=True)
 def _add(mask: Any, value: Any, line: Any) -> None:
+    """Add a value to a line of predictions at the tokens of ``mask``."""
     for word in range(len(mask)):
-        left, row = mask[word], word << 6
-        while left:
-            if left & _ONE:
-                line[row] += value
-            left >>= _ONE
-            row += 1
+        left = mask[word]
+        for _ in range(_FEW):
+            if not left:
+                break
+            lowest = left & (~left + _ONE)
+            line[(word << 6) + _PLACE_OF[(lowest * _DE_BRUIJN) >> np.uint64(58)]] += value
+            left ^= lowest
+        if left:
+            part = line[word << 6 : (word + 1) << 6]
+            for k in range(len(part)):
+                part[k] = part[k] + value if left & (_ONE << np.uint64(k)) else part[k]
 
 
 @jit()

@@ -7,6 +7,7 @@ spaces around a string, names strings that differ in nothing else once, and says
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from assay.rules.classes import fold
@@ -65,6 +66,7 @@ class Clause(NamedTuple):
     rules: int
 
 
+@lru_cache(2**16)
 def quoted(text: str) -> str:
     """A token's text in curly quotes, with its spaces, and with what can't be printed made visible."""
     shown = (_MARKS.get(c) or (c if c.isprintable() else c.encode("unicode_escape").decode()) for c in text)
@@ -127,17 +129,21 @@ def _with_article(name: str) -> str:
 
 
 def _listing(strings: Sequence[str], most: int, exact: bool) -> str:
-    if exact:
-        shown = [quoted(text) for text in strings]
-    else:
-        plain: dict[str, str] = {}
-        for text in strings:
-            plain.setdefault(fold(text), text.strip() or text)
-        shown = [quoted(_cut(text, _LONGEST_STRING)) for text in plain.values()]
-    extra = len(shown) - most
+    distinct = strings if exact else _plain(tuple(strings))
+    shown = [quoted(text if exact else _cut(text, _LONGEST_STRING)) for text in distinct[:most]]
+    extra = len(distinct) - most
     if extra > 0:
-        shown = [*shown[:most], f"{extra} more"]
+        shown.append(f"{extra} more")
     return _joined(shown, "or")
+
+
+@lru_cache(2**10)
+def _plain(strings: tuple[str, ...]) -> Sequence[str]:
+    """Strings without the spaces around them; of those that differ in nothing else the first."""
+    plain: dict[str, str] = {}
+    for text in strings:
+        plain.setdefault(fold(text), text.strip() or text)
+    return tuple(plain.values())
 
 
 def _joined(parts: Sequence[str], word: str) -> str:

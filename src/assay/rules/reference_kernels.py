@@ -48,14 +48,13 @@ def _estimate_pairs(groups: Any, target: Any, base: float, unit: Any) -> None:
         unit.pair_sums[pair] = 0.0
     for row in range(len(target)):
         unit.pair_sums[groups.pair[row]] += target[row] - base
-    for token in range(len(unit.means)):
-        prior = unit.means[token]
-        for pair in range(groups.start[token], groups.start[token + 1]):
-            total, count, known = unit.pair_sums[pair], groups.pair_counts[pair], groups.known[pair]
-            value = (total + PRIOR * prior) / (count + PRIOR)
-            unit.values[pair] = value
-            unit.over_base[pair] = gain(total, count, value) * known
-            unit.over_token[pair] = gain(total - count * prior, count, value - prior) * known
+    for pair in range(len(unit.pair_sums)):
+        total, count, known = unit.pair_sums[pair], groups.pair_counts[pair], groups.known[pair]
+        prior = unit.means[groups.second[pair]]
+        value = (total + PRIOR * prior) / (count + PRIOR)
+        unit.values[pair] = value
+        unit.over_base[pair] = gain(total, count, value) * known
+        unit.over_token[pair] = gain(total - count * prior, count, value - prior) * known
 
 
 @jit(inner=True)
@@ -67,6 +66,19 @@ def _find_best(groups: Any, unit: Any, token: int) -> None:
         if gains[pair] > best_gain and not unit.taken[tokens + pair]:
             best, best_gain = pair, gains[pair]
     unit.best[token], unit.best_gain[token] = best, best_gain
+
+
+@jit(inner=True)
+def _find_all_best(groups: Any, unit: Any) -> None:
+    """The best pair of every token while nothing is taken, without a branch to guess."""
+    for token in range(len(unit.means)):
+        start = groups.start[token]
+        best, best_gain = -1, 0.0
+        gains = unit.over_base[start : groups.start[token + 1]]
+        for k in range(len(gains)):
+            best = start + k if gains[k] > best_gain else best
+            best_gain = max(gains[k], best_gain)
+        unit.best[token], unit.best_gain[token] = best, best_gain
 
 
 @jit(inner=True)
@@ -117,7 +129,7 @@ def _choose(groups: Any, unit: Any, budget: float, cost: float, pair_cost: float
     tokens, size = len(unit.means), 0
     for token in range(tokens):
         unit.counts[token] = groups.counts[token]
-        _find_best(groups, unit, token)
+    _find_all_best(groups, unit)
     candidates = _candidates(groups, unit, len(picks) + 1)
     while size < len(picks):
         pick = _next(groups, unit, candidates, budget, cost, pair_cost)
@@ -147,11 +159,10 @@ def _choose(groups: Any, unit: Any, budget: float, cost: float, pair_cost: float
 def _write_full(groups: Any, unit: Any, base: float, by_token: Any, by_pair: Any) -> None:
     """The unlimited tables: values by token and by pair."""
     for token in range(len(by_token)):
-        own, value = np.float32(base), np.float32(base + unit.means[token])
-        by_token[token] = own = value if unit.gains[token] > 0 else own
-        for pair in range(groups.start[token], groups.start[token + 1]):
-            value = np.float32(base + unit.values[pair])
-            by_pair[pair] = value if unit.over_token[pair] > 0 else own
+        by_token[token] = base + unit.means[token] if unit.gains[token] > 0 else base
+    for pair in range(len(unit.values)):
+        value = np.float32(base + unit.values[pair])
+        by_pair[pair] = value if unit.over_token[pair] > 0 else by_token[groups.second[pair]]
 
 
 @jit()

@@ -13,10 +13,9 @@ from jaxtyping import Float, Float32, Int, Integer
 from numpy.typing import NDArray
 
 from assay.errors import UsageError
-from assay.stats.context import PSEUDO_COUNT, ROUNDING
+from assay.stats.context import ROUNDING
 from assay.stats.correlation import CONSTANT
 from assay.stats.firing import MAX_BINS
-from assay.stats.many_activation_kernels import mean_by_token
 from assay.stats.many_firing_kernels import WIDTH, score_firing
 from assay.stats.many_kernels import plain_r, score_units
 from assay.stats.many_layout import aligned, check_finite, check_rows, layout, one_a_unit, rows_together, spread
@@ -51,7 +50,7 @@ class Context(NamedTuple):
     ``columns`` (n,): for each token the column of its id; number the ids that occur
     (``np.unique(ids, return_inverse=True)``) rather than the vocabulary. ``means`` (u, k): of the activations, shrunk;
     ``predicted_means`` (u, k): of each unit's predictions, unshrunk, None to take them from the predictions that are
-    scored. :func:`many_token_means` gives both.
+    scored. :func:`~assay.stats.many_means.many_token_means` gives both.
     """
 
     columns: Integer[np.ndarray, " n"]
@@ -203,43 +202,6 @@ def many_r(
     )
     check_finite("predicted and activations", finite)
     return values
-
-
-def many_token_means(
-    values: Float32[np.ndarray, "u n"],
-    ids: Integer[np.ndarray, " n"],
-    kept: Integer[np.ndarray, " k"],
-    pseudo_count: float = PSEUDO_COUNT,
-    *,
-    threads: int | None = None,
-) -> Float[np.ndarray, "u k"]:
-    """:func:`~assay.stats.context.token_means` of each unit, at the token ids that are asked for.
-
-    Args:
-        values: (u, n) on the fit split.
-        ids: (n,) token ids there.
-        kept: (k,) ids whose means are wanted, in ascending order: those of the test split.
-        pseudo_count: 4 for activations, 0 for predictions.
-
-    Raises:
-        UsageError: no values, or ids that are not in ascending order.
-    """
-    if values.shape[1] == 0 or ids.size != values.shape[1]:
-        raise UsageError(f"token means need at least one token; got {values.shape} values and {ids.size} ids")
-    if kept.size and np.any(np.diff(kept) <= 0):
-        raise UsageError("the token ids to keep must be in ascending order, each once")
-    place = np.searchsorted(kept, ids)
-    inside = place < kept.size
-    inside[inside] = kept[place[inside]] == ids[inside]
-    columns = np.where(inside, place, kept.size).astype(np.int64)
-    counts = np.bincount(columns, minlength=kept.size + 1).astype(np.float64)
-    means, values = np.empty((len(values), kept.size)), rows_together(values)
-    spread(
-        lambda first, last: mean_by_token(values, columns, counts, pseudo_count, first, last, means),
-        len(values),
-        threads,
-    )
-    return means
 
 
 def _context_arrays(context: Context | None, units: int, tokens: int) -> tuple[_Places, _Values, _Values, _Values]:

@@ -47,7 +47,7 @@ def apply_lines(predicted: Any, rows: Any, slopes: Any, intercepts: Any, first: 
             out[unit, t] = intercept + slope * row[t]
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def bin_of(value: float, borders: Any) -> int:
     """The first of the descending borders that is not above the value; there is one. Without a branch to guess."""
     low, left = 0, borders.size
@@ -58,7 +58,7 @@ def bin_of(value: float, borders: Any) -> int:
     return low
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def highest_below(values: Any, limit: float) -> float:
     """The largest value below a limit, minus infinity when there is none; in eight lanes."""
     lanes = np.full(8, -np.inf)
@@ -72,7 +72,7 @@ def highest_below(values: Any, limit: float) -> float:
     return lanes.max()
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def most_common(values: Any) -> float:
     """The commonest of some of the values."""
     some = np.sort(values[:: max(values.size // 256, 1)])
@@ -84,7 +84,7 @@ def most_common(values: Any) -> float:
     return common
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def best_border(values: Any, fired: Any, others: Any, said: Any) -> float:
     """The lowest prediction that should still say "fires", from all predictions and those at firings.
 

@@ -16,7 +16,7 @@ WIDTH = 256  # resamples at a time
 _BLOCK = 2048  # tokens at a time
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def score_bins(predicted: Any, most: int) -> Any:
     """The lowest prediction of each score bin, highest first, so many at most, from the predictions at firings."""
     distinct = np.unique(predicted)[::-1]
@@ -29,7 +29,7 @@ def score_bins(predicted: Any, most: int) -> Any:
     return np.unique(borders)[::-1]
 
 
-@jit(fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
+@jit(inner=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
 def add_weighted(counts: Any, where: Any, size: int, weights: Any, b0: int, b1: int, out: Any) -> None:
     """Add counts of some documents, weighted, to each resample from ``b0`` to ``b1``."""
     k = 0
@@ -47,7 +47,7 @@ def add_weighted(counts: Any, where: Any, size: int, weights: Any, b0: int, b1: 
         k += 1
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def squeeze(counts: Any, kept: Any, where: Any) -> int:
     """The counts that are not 0, and their documents. Both have a place more than there are documents."""
     size = 0
@@ -57,7 +57,7 @@ def squeeze(counts: Any, kept: Any, where: Any) -> int:
     return size
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def average_precisions(
     positives: Any, totals: Any, bins: int, weights: Any, kept: Any, where: Any, room: Any, out: Any
 ) -> None:
@@ -82,7 +82,7 @@ def average_precisions(
             out[b0 + b] = area[b] / float(found[b])
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def f1_scores(counts: Any, weights: Any, kept: Any, where: Any, room: Any, out: Any) -> None:
     """F1 in each resample, from true positives, false positives and false negatives per document."""
     sizes = np.empty(3, np.int64)
@@ -98,7 +98,7 @@ def f1_scores(counts: Any, weights: Any, kept: Any, where: Any, room: Any, out: 
             out[b0 + b] = 2 * hit / (2 * hit + false + missed) if hit + missed > 0 else np.nan
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def find_bins(values: Any, borders: Any, out: Any) -> None:
     """For each value the number of borders above it: its bin, one too many when it is in none."""
     for t0 in range(0, values.size, _BLOCK):
@@ -111,7 +111,7 @@ def find_bins(values: Any, borders: Any, out: Any) -> None:
                 bins[t] += block[t] < border
 
 
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def count_by_bin(
     bins: Any,
     fired: Any,
@@ -123,47 +123,28 @@ def count_by_bin(
     totals: Any,
     positives: Any,
 ) -> None:
-    """Tokens and firings per bin and document.
+    """Tokens and firings per bin and document; those in no bin have a row of their own after all bins.
 
-    Most tokens are in one bin: no rule says anything of them. It is guessed from some, and counted document by
-    document, which is faster than token by token. ``others`` is room for a number more than there are tokens.
+    Most tokens are in one bin: no rule says anything of them. It is guessed from some, and counted by what the others
+    leave of each document. ``others`` is room for a number more than there are tokens.
     """
     sample = np.zeros(count + 1, np.int64)
     for t in range(0, bins.size, 16):
         sample[bins[t]] += 1
-    common, size = np.argmax(sample[:count]), 0
+    common, size = np.argmax(sample), 0
     for t in range(bins.size):
         others[size] = t
-        size += (bins[t] != common) & (bins[t] < count)
-    for k in range(size):
-        totals[bins[others[k]], of_token[others[k]]] += 1
+        size += bins[t] != common
     for run in range(documents.size):
-        here = 0
-        for t in range(starts[run], starts[run + 1]):
-            here += bins[t] == common
-        totals[common, documents[run]] += here
+        totals[common, documents[run]] += starts[run + 1] - starts[run]
+    for t in others[:size]:
+        totals[bins[t], of_token[t]] += 1
+        totals[common, of_token[t]] -= 1
     for t in fired:
         positives[bins[t], of_token[t]] += 1
 
 
-@jit(error_model="numpy")
-def count_said(values: Any, threshold: float, fired: Any, of_token: Any, starts: Any, documents: Any, out: Any) -> None:
-    """True positives, false positives and false negatives per document, into three rows."""
-    out[:] = 0
-    for run in range(documents.size):
-        said = 0
-        for t in range(starts[run], starts[run + 1]):
-            said += values[t] > threshold
-        out[1, documents[run]] += said
-    for t in fired:
-        if values[t] > threshold:
-            out[0, of_token[t]] += 1
-            out[1, of_token[t]] -= 1
-        else:
-            out[2, of_token[t]] += 1
-
-
-@jit(error_model="numpy")
+@jit(inner=True, error_model="numpy")
 def find_firings(activations: Any, level: float, out: Any) -> int:
     """The tokens above a level; how many there are."""
     size = 0
@@ -171,6 +152,20 @@ def find_firings(activations: Any, level: float, out: Any) -> int:
         out[size] = t
         size += activations[t] > level
     return size
+
+
+@jit(inner=True, error_model="numpy")
+def count_said(values: Any, threshold: float, fired: Any, of_token: Any, others: Any, out: Any) -> None:
+    """True positives, false positives and false negatives per document, into three rows."""
+    out[:] = 0
+    for t in others[: find_firings(values, threshold, others)]:
+        out[1, of_token[t]] += 1
+    for t in fired:
+        if values[t] > threshold:
+            out[0, of_token[t]] += 1
+            out[1, of_token[t]] -= 1
+        else:
+            out[2, of_token[t]] += 1
 
 
 @jit(error_model="numpy")
@@ -196,7 +191,7 @@ def score_firing(
     """
     n, d = activations.shape[1], weights.shape[0]
     p, bins, tokens = np.empty(n, predicted.dtype), np.empty(n, np.int32), np.empty((2, n + 1), np.int64)
-    counts, totals = np.zeros((3, d), weights.dtype), np.zeros((most_bins, d), weights.dtype)
+    counts, totals = np.zeros((3, d), weights.dtype), np.zeros((most_bins + 1, d), weights.dtype)
     positives = np.zeros((most_bins + 1, d), weights.dtype)
     kept, where = np.empty((2, most_bins, d + 1), weights.dtype), np.empty((2, most_bins, d + 1), np.int64)
     out[:] = np.nan
@@ -214,9 +209,9 @@ def score_firing(
         borders = score_bins(p[fired], most_bins)
         count = borders.size
         find_bins(p, borders, bins)
-        totals[:count], positives[:count] = 0, 0
+        totals[: count + 1], positives[: count + 1] = 0, 0
         count_by_bin(bins, fired, of_token, starts, documents, count, tokens[1], totals, positives)
         average_precisions(positives, totals, count, weights, kept, where, room, out[1, i])
         if not np.isnan(thresholds[unit]):
-            count_said(p, thresholds[unit], fired, of_token, starts, documents, counts)
+            count_said(p, thresholds[unit], fired, of_token, tokens[1], counts)
             f1_scores(counts, weights, kept, where, room, out[0, i])

@@ -21,7 +21,7 @@ LANES = 4  # rows and documents at a time
 _WIDTH = 256  # resamples at a time: the weights of 400 documents for them take 0.8 MB
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def average(values: Any) -> float:
     """The mean in float64; not finite when a value is not."""
     total = 0.0
@@ -30,7 +30,7 @@ def average(values: Any) -> float:
     return total / values.size
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def centre(values: Any) -> float:
     """Take the mean off in place, and return it."""
     mean = average(values)
@@ -39,7 +39,7 @@ def centre(values: Any) -> float:
     return mean
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def take(values: Any, order: Any, out: Any) -> None:
     """A row of values in float64, in another order where one is given."""
     if order.size:
@@ -50,7 +50,7 @@ def take(values: Any, order: Any, out: Any) -> None:
             out[t] = values[t]
 
 
-@jit()
+@jit(inner=True)
 def largest(values: Any) -> Any:
     """The largest distance of float32 numbers from 0: their bits without the sign are in the same order."""
     bits, far = values.view(np.int32), np.empty(1, np.int32)
@@ -61,7 +61,7 @@ def largest(values: Any) -> Any:
     return far.view(np.float32)[0]
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def clip(values: Any, sign: float, out: Any) -> None:
     """max(sign * value, 0), centred."""
     for t in range(values.size):
@@ -69,7 +69,7 @@ def clip(values: Any, sign: float, out: Any) -> None:
     centre(out)
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def leave_context(values: Any, columns: Any, means: Any, least: float, out: Any) -> None:
     """Values minus the mean of their token, centred; what is left of rounding alone (up to ``least``) is 0."""
     for t in range(values.size):
@@ -78,7 +78,7 @@ def leave_context(values: Any, columns: Any, means: Any, least: float, out: Any)
     centre(out)
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def own_means(values: Any, columns: Any, counts: Any, out: Any) -> None:
     """Mean value at each token id, unshrunk. ``counts``: how often each occurs."""
     overall = average(values)
@@ -89,17 +89,18 @@ def own_means(values: Any, columns: Any, counts: Any, out: Any) -> None:
         out[k] = overall + out[k] / max(counts[k], 1.0)
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def sum_pair(x: Any, y: Any, starts: Any, documents: Any, sums: Any) -> None:
     """Per document Σx, Σx², Σxy, Σy and Σy², into five rows."""
     for run in range(documents.size):
+        p, q = x[starts[run] : starts[run + 1]], y[starts[run] : starts[run + 1]]
         sx, sxx, sxy, sy, syy = 0.0, 0.0, 0.0, 0.0, 0.0
-        for t in range(starts[run], starts[run + 1]):
-            sx += x[t]
-            sxx += x[t] * x[t]
-            sxy += x[t] * y[t]
-            sy += y[t]
-            syy += y[t] * y[t]
+        for t in range(p.size):
+            sx += p[t]
+            sxx += p[t] * p[t]
+            sxy += p[t] * q[t]
+            sy += q[t]
+            syy += q[t] * q[t]
         d = documents[run]
         sums[0, d] += sx
         sums[1, d] += sxx
@@ -108,22 +109,23 @@ def sum_pair(x: Any, y: Any, starts: Any, documents: Any, sums: Any) -> None:
         sums[4, d] += syy
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def sum_null(x: Any, y: Any, starts: Any, documents: Any, sums: Any) -> None:
     """Per document Σx, Σx² and Σxy, into three rows: for what meets the same y as another."""
     for run in range(documents.size):
+        p, q = x[starts[run] : starts[run + 1]], y[starts[run] : starts[run + 1]]
         sx, sxx, sxy = 0.0, 0.0, 0.0
-        for t in range(starts[run], starts[run + 1]):
-            sx += x[t]
-            sxx += x[t] * x[t]
-            sxy += x[t] * y[t]
+        for t in range(p.size):
+            sx += p[t]
+            sxx += p[t] * p[t]
+            sxy += p[t] * q[t]
         d = documents[run]
         sums[0, d] += sx
         sums[1, d] += sxx
         sums[2, d] += sxy
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def resample(sums: Any, weights: Any, out: Any) -> None:
     """``sums @ weights``, four rows and four documents at a time: (k, d) by (d, b), both k and d multiples of four."""
     count, documents = sums.shape
@@ -148,7 +150,7 @@ def resample(sums: Any, weights: Any, out: Any) -> None:
                     o3[b] += z0 * u0 + z1 * u1 + z2 * u2 + z3 * u3
 
 
-@jit(fastmath=_FAST, error_model="numpy")
+@jit(inner=True, fastmath=_FAST, error_model="numpy")
 def pearson(n: Any, sums: Any, x: int, y: int, constant: float, out: Any) -> None:
     """r of each column of sums, from Σx, Σx², Σxy in rows from ``x`` and Σy, Σy² in rows from ``y``.
 
@@ -296,13 +298,18 @@ def plain_r(
     predicted: Any, activations: Any, rows: Any, constant: float, first: int, last: int, values: Any, finite: Any
 ) -> None:
     """r of the units from ``first`` to ``last``, over all tokens."""
-    n = activations.shape[1]
-    x, y, starts, documents = np.empty(n), np.empty(n), np.array([0, n]), np.zeros(1, np.int64)
-    sums, size = np.zeros((5, 1)), np.full(1, float(n))
+    sums, size = np.zeros((5, 1)), np.full(1, float(activations.shape[1]))
     for unit in range(first, last):
-        take(predicted[rows[unit]], documents[:0], x)
-        take(activations[unit], documents[:0], y)
-        finite[unit] = np.isfinite(centre(x)) and np.isfinite(centre(y))
-        sums[:] = 0.0
-        sum_pair(x, y, starts, documents, sums)
+        p, q = predicted[rows[unit]], activations[unit]
+        mean_p, mean_q = average(p), average(q)
+        finite[unit] = np.isfinite(mean_p) and np.isfinite(mean_q)
+        sx, sxx, sxy, sy, syy = 0.0, 0.0, 0.0, 0.0, 0.0
+        for t in range(p.size):
+            x, y = p[t] - mean_p, q[t] - mean_q
+            sx += x
+            sxx += x * x
+            sxy += x * y
+            sy += y
+            syy += y * y
+        sums[0, 0], sums[1, 0], sums[2, 0], sums[3, 0], sums[4, 0] = sx, sxx, sxy, sy, syy
         pearson(size, sums, 0, 3, constant, values[unit : unit + 1])

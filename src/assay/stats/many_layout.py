@@ -15,6 +15,7 @@ from assay.errors import UsageError
 from assay.stats.many_kernels import LANES
 
 LINE = 64  # bytes in a line of the cache; vectors that lie across two cost a third of the speed
+_COLUMNS = 16  # numbers in it, of the narrowest that are used
 CHUNK = 32  # units that a thread takes at a time: their replicates stay in its cache
 _EXACT = 2**24  # whole numbers up to here are exact in float32
 
@@ -51,7 +52,7 @@ def layout(of_token: Int[np.ndarray, " t"], weights: Float[np.ndarray, "b d"], t
         raise UsageError(f"documents must be numbered 0 to {count - 1}, one a token; got {found}")
     starts = np.flatnonzero(np.diff(of_token, prepend=-1))
     sizes = np.bincount(of_token, minlength=count).astype(np.float64)
-    turned = aligned((-(-count // LANES) * LANES, -(-(1 + len(weights)) // LINE) * LINE))
+    turned = aligned((-(-count // LANES) * LANES, -(-(1 + len(weights)) // _COLUMNS) * _COLUMNS))
     turned[:count, 0], turned[:count, 1 : 1 + len(weights)] = 1.0, weights.T
     drawn = sizes @ turned[:count]
     counts = turned

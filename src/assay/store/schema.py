@@ -80,8 +80,9 @@ def build_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         ValueError: a row has other keys than the schema, or a value that may not stand there.
     """
     schema = TABLES[name]
+    names = set(schema.names)
     for i, row in enumerate(rows):
-        if set(row) != set(schema.names):
+        if set(row) != names:
             missing, extra = set(schema.names) - set(row), set(row) - set(schema.names)
             raise ValueError(f"{name} row {i}: missing {sorted(missing)}, unknown {sorted(extra)}")
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)

@@ -18,8 +18,9 @@ from assay.explain.experiment import describe, peak_rss_mb
 from assay.explain.material import Material, Progress
 from assay.explain.request import ExplainOutcome, ExplainRequest
 from assay.explain.verdicts import ARMS
+from assay.explain.whole.bench import REPLICATES, Bench, make_bench
 from assay.explain.whole.joined import Joined, join
-from assay.explain.whole.layer import EXPLAINERS, REPLICATES, Bench, make_bench, study_layer
+from assay.explain.whole.layer import EXPLAINERS, study_layer
 from assay.explain.whole.sample import Sample, draw_sample, read_sample, replace_units, stored_arrays
 from assay.explain.whole.scope import Scope
 from assay.explain.whole.shards import Shard, Shards, exemplar_arrays

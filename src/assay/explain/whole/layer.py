@@ -6,7 +6,6 @@ The methods are those of the main job, unit by unit; only the loops are others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,70 +14,24 @@ from numpy.typing import NDArray
 
 from assay.core.ids import SiteId
 from assay.explain.claims import LEAST_SLOPE, RIVALS
-from assay.explain.material import FIRING_QUANTILE, Material
-from assay.explain.whole.elsewhere import Away, OtherText, other_text, score_away
-from assay.explain.whole.joined import Joined, taken
-from assay.referee.many import ManyChecks, many_prediction_checks, shuffled_order
-from assay.rules import Lookup, LookupLearner, RuleLearner, RuleList
+from assay.explain.material import FIRING_QUANTILE
+from assay.explain.whole.bench import Bench, ContextMaker, to_scale
+from assay.explain.whole.elsewhere import Away, OtherText, score_away
+from assay.explain.whole.joined import taken
+from assay.referee.many import ManyChecks, many_prediction_checks
+from assay.rules import Lookup, RuleList
 from assay.rules.apply import Applier
-from assay.rules.references import References
-from assay.stats.bootstrap import document_index, document_weights
-from assay.stats.many import Context, Many, ManyScores, many_r, many_scores, many_token_means
+from assay.stats.many import Context, Many, ManyScores, many_r, many_scores
 from assay.stats.many_choose import Lines, many_best_threshold, many_calibrate, many_calibrated
 from assay.stats.many_layout import spread
+from assay.stats.many_means import kept_tokens, many_token_means
+from assay.stats.many_quantiles import many_quantiles
 from assay.stats.many_ranks import many_ranks
 from assay.stats.many_undecided import Grounds, many_grounds
 from assay.stats.strata import TokenShares, TokenSums, token_shares
 
 Floats = NDArray[np.float32]
 EXPLAINERS = ("rules", "lookup")
-REPLICATES = 1000
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What is the same for all layers: the text as rules and lookups see it, the resamples of the test documents."""
-
-    material: Material
-    joined: Joined
-    rules: int
-    seed: int
-    learner: RuleLearner
-    lookup: LookupLearner
-    at_fit: Applier
-    at_choose: Applier
-    at_test: Applier
-    references: References
-    of_token: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    kept_ids: NDArray[np.int32]
-    other: OtherText | None
-    order: NDArray[np.int64]
-
-
-def make_bench(material: Material, joined: Joined, vocabulary: int, rules: int, seed: int) -> Bench:
-    """Read the text as rules see it: the part of the work that does not depend on the layer."""
-    test = material.test
-    index = document_index(test.table.flat_documents[test.scored])
-    lookup = LookupLearner(material.fit.view, vocabulary)
-    texts = [test, material.other] if material.other else [test]
-    return Bench(
-        material=material,
-        joined=joined,
-        rules=rules,
-        seed=seed,
-        learner=RuleLearner(material.fit.view, vocabulary),
-        lookup=lookup,
-        at_fit=Applier(material.fit.view),
-        at_choose=Applier(material.choose.view),
-        at_test=Applier(test.full_view),
-        references=References(lookup, [test.full_view, *(part.view for part in texts[1:])]),
-        of_token=index.of_token.astype(np.int64),
-        weights=document_weights(index.n_documents, REPLICATES, seed),
-        kept_ids=np.unique(np.concatenate([part.ids for part in texts])),
-        other=other_text(material.other, REPLICATES, seed),
-        order=shuffled_order(int(test.scored.sum()), seed),
-    )
 
 
 class Asserted(NamedTuple):
@@ -135,9 +88,9 @@ def study_layer(
         told: is told what is going on.
     """
     fit, choose = taken(values, bench.joined.fit), taken(values, bench.joined.choose)
-    test = np.ascontiguousarray(values[:, bench.joined.test])
+    test = taken(values, bench.joined.test)
     scored = taken(test, np.flatnonzero(bench.material.test.scored))
-    fire_above = _quantiles(fit)
+    fire_above = many_quantiles(fit, FIRING_QUANTILE)  # what counts as firing
     units = len(fit)
     told("learning rules")
     rules = bench.learner.fit_many(fit, bench.rules)
@@ -150,17 +103,18 @@ def study_layer(
     references = _references(bench, fit, bits, scored, elsewhere)
     rng = np.random.default_rng([bench.seed, 6, *str(site).encode()])
     strangers = (np.arange(units) + rng.integers(1, units)) % units
-    context = _ContextMaker(bench, fit)
+    context = ContextMaker(bench, fit)
     at_test = {"rules": bench.at_test.predict_rules(rules), "lookup": bench.at_test.predict_lookups(made["lookup"])}
     at_choose = {
         "rules": bench.at_choose.predict_rules(rules),
         "lookup": bench.at_choose.predict_lookups(made["lookup"]),
     }
-    at_fit = {"rules": bench.at_fit.predict_rules(rules), "lookup": bench.at_fit.predict_lookups(made["lookup"])}
+    predict_fit = {"rules": bench.at_fit.predict_rules, "lookup": bench.at_fit.predict_lookups}
+    means = {name: context.of(predict_fit[name], made[name]) for name in EXPLAINERS}
     asserted = {
         name: _assert(
             bench, made[name], at_choose[name], choose, at_test[name], test, scored, fire_above,
-            context.of(at_fit[name]), references[0], _draw_rivals(rng, units, strangers),
+            means[name], references[0], _draw_rivals(rng, units, strangers),
             context.columns if name == "lookup" else None,
         )
         for name in EXPLAINERS
@@ -168,10 +122,8 @@ def study_layer(
     if bench.other is not None:
         told("testing on other text")
         for name, own in asserted.items():
-            means = context.of(at_fit[name])
-            asserted[name] = own._replace(
-                away=_away(bench, bench.other, own, made[name], elsewhere, fire_above, means, references[1])
-            )
+            away = _away(bench, bench.other, own, made[name], elsewhere, fire_above, means[name], references[1])
+            asserted[name] = own._replace(away=away)
     first = asserted[EXPLAINERS[0]]
     predicted = taken(first.raw, np.flatnonzero(bench.material.test.scored))
     controls = many_prediction_checks(
@@ -185,30 +137,25 @@ def study_layer(
     )
 
 
-def _quantiles(fit: Floats) -> NDArray[np.float64]:
-    """What counts as firing: each unit's 99th percentile on the fit documents."""
-    out = np.empty(len(fit))
-
-    def look(first: int, last: int) -> None:
-        out[first:last] = np.quantile(fit[first:last], FIRING_QUANTILE, axis=1)
-
-    spread(look, len(fit))
-    return out
-
-
 def _shares(bench: Bench, fit: Floats) -> TokenShares:
     """How much of each unit the identity of the token says on the fit documents, and one string alone."""
     strings = bench.material.fit.view.keys("token").ids
     counts = np.bincount(strings)
     kept = np.flatnonzero(counts)
-    sums, squares = np.zeros((len(fit), len(counts))), np.zeros(len(fit))
-    sums[:, kept] = many_token_means(fit, strings, kept, 0.0) * counts[kept]
+    at = kept_tokens(strings, kept)
+    explained, single, alone = np.empty((3, len(fit)))
+    found = TokenShares(explained, single, alone, np.empty(len(fit), np.int64))
 
-    def square(first: int, last: int) -> None:
-        squares[first:last] = np.square(fit[first:last], dtype=np.float64).sum(axis=1)
+    def look(first: int, last: int) -> None:
+        rows = fit[first:last]
+        sums = np.zeros((len(rows), len(counts)))
+        sums[:, kept] = many_token_means(rows, at, 0.0, threads=1) * counts[kept]
+        table = TokenSums(counts, sums, np.square(rows, dtype=np.float64).sum(axis=1))
+        for own, part in zip(found, token_shares(table), strict=True):
+            own[first:last] = part
 
-    spread(square, len(fit))
-    return token_shares(TokenSums(counts, sums, squares))
+    spread(look, len(fit))
+    return found
 
 
 def _draw_rivals(rng: np.random.Generator, units: int, strangers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -220,33 +167,14 @@ def _draw_rivals(rng: np.random.Generator, units: int, strangers: NDArray[np.int
     return found
 
 
-class _ContextMaker:
-    """Token means for r_context: of the activations once, of each explainer's predictions."""
-
-    def __init__(self, bench: Bench, fit: Floats) -> None:
-        self.bench = bench
-        self.ids = bench.material.fit.ids
-        self.columns = np.searchsorted(bench.kept_ids, bench.material.test.ids)
-        self.means = many_token_means(fit, self.ids, bench.kept_ids)
-
-    def of(self, predicted: Floats) -> Context:
-        return Context(self.columns, self.means, many_token_means(predicted, self.ids, self.bench.kept_ids, 0.0))
-
-
-def _to_scale(context: Context, lines: Lines) -> Context:
-    """With the token means of calibrated predictions."""
-    assert context.predicted_means is not None
-    return context._replace(predicted_means=lines.slopes[:, None] * context.predicted_means + lines.intercepts[:, None])
-
-
 def _references(
     bench: Bench, fit: Floats, bits: NDArray[np.float64], scored: Floats, elsewhere: Floats
 ) -> list[dict[str, NDArray[np.float64]]]:
     """r of each reference on the test split and on other text."""
-    home, *away = bench.references.predict(fit, bits)
-    keep = np.flatnonzero(bench.material.test.scored)
-    found = [{name: many_r(taken(predicted, keep), scored) for name, predicted in home.items()}]
-    return found + [{name: many_r(predicted, elsewhere) for name, predicted in own.items()} for own in away]
+    return [
+        {name: many_r(predicted, activations) for name, predicted in own.items()}
+        for own, activations in zip(bench.references.predict(fit, bits), (scored, elsewhere), strict=False)
+    ]
 
 
 def _away(
@@ -260,7 +188,7 @@ def _away(
     references: Mapping[str, NDArray[np.float64]],
 ) -> Away:
     raw = _predict(other.at, explanations)
-    context = _to_scale(means, own.lines)._replace(columns=np.searchsorted(bench.kept_ids, other.part.ids))
+    context = to_scale(means, own.lines)._replace(columns=np.searchsorted(bench.kept_ids, other.part.ids))
     return score_away(
         other,
         many_calibrated(raw, own.lines),
@@ -296,25 +224,27 @@ def _assert(
     groups: NDArray[np.int64] | None,
 ) -> Asserted:
     lines = many_calibrate(at_choose, choose, least_slope=LEAST_SLOPE)
-    context = _to_scale(context, lines)
+    context = to_scale(context, lines)
     thresholds = many_best_threshold(at_choose, choose, fire_above, lines=lines)
     by_rival = np.stack([many_r(at_choose, choose, rows=column) for column in candidates.T], axis=1)
     best = np.nan_to_num(by_rival, nan=-2.0).argmax(axis=1)
     rivals = np.take_along_axis(candidates, best[:, None], axis=1)[:, 0]
     rival_lines = many_calibrate(at_choose, choose, least_slope=LEAST_SLOPE, rows=rivals)
-    predicted = taken(many_calibrated(at_test, lines), np.flatnonzero(bench.material.test.scored))
-    other = taken(many_calibrated(at_test, rival_lines, rows=rivals), np.flatnonzero(bench.material.test.scored))
+    raw = taken(at_test, np.flatnonzero(bench.material.test.scored))
+    predicted, other = many_calibrated(raw, lines), many_calibrated(raw, rival_lines, rows=rivals)
     checks = many_prediction_checks(predicted, scored, bench.of_token, bench.weights, other, seed=bench.seed)
     none = bench.weights[:0]
     alone = Context(context.columns, context.means)
     by_null = {
         "shuffled": many_scores(
-            predicted, scored, bench.of_token, none, fire_above, thresholds=thresholds, context=alone, order=bench.order
+            predicted, scored, bench.of_token, none, fire_above, thresholds=thresholds, context=alone,
+            order=bench.order, r=no_interval(checks.shuffled),
         ),
         "other_unit": many_scores(
-            other, scored, bench.of_token, none, fire_above, thresholds=thresholds, context=alone
+            other, scored, bench.of_token, none, fire_above, thresholds=thresholds, context=alone,
+            r=no_interval(checks.other_unit),
         ),
-    }
+    }  # fmt: skip
     return Asserted(
         explanations=explanations,
         lines=lines,

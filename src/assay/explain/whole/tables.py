@@ -18,6 +18,7 @@ from assay.explain.whole.layer import EXPLAINERS, Asserted, LayerFound, no_inter
 from assay.record import SiteSketches
 from assay.referee.many import NULLS, ManyChecks, many_differences
 from assay.referee.verdict import Difference
+from assay.rules import Lookup, RuleList
 
 Rows = list[dict[str, Any]]
 KINDS = (*EXPLAINERS, "control")
@@ -52,30 +53,37 @@ def unit_rows(found: LayerFound, sketches: SiteSketches) -> Rows:
 def claim_rows(found: LayerFound, first: int) -> Rows:
     """The claims table: each explainer's claims, then the controls; ids count from ``first``."""
     rows: Rows = []
+    told = {name: list(map(_told, found.asserted[name].explanations)) for name in EXPLAINERS}
     for kind in KINDS:
         name = EXPLAINERS[0] if kind == "control" else kind
         asserted = found.asserted[name]
         lines = found.control_lines if kind == "control" else asserted.lines
         sources = found.strangers if kind == "control" else np.arange(len(found.strangers))
         for unit, source in enumerate(sources.tolist()):
-            explanation = asserted.explanations[source]
             rows.append(
-                {
+                told[name][source]
+                | {
                     "claim": first + len(rows),
                     "unit": str(UnitId(found.site, unit)),
                     "explainer": name,
                     "version": VERSIONS[name],
                     "role": "control" if kind == "control" else "claim",
-                    "text": explanation.sentence(),
-                    "rules": json.dumps(explanation.to_json(), ensure_ascii=False),
-                    "lines": json.dumps(explanation.lines(), ensure_ascii=False),
-                    "bits": float(explanation.bits),
                     "calibration": json.dumps({"slope": lines.slopes[unit], "intercept": lines.intercepts[unit]}),
                     "rival": str(UnitId(found.site, int(asserted.rivals[unit]))),
                     "threshold": None if kind == "control" else number(float(asserted.thresholds[unit])),
                 }
             )
     return rows
+
+
+def _told(explanation: RuleList | Lookup) -> dict[str, Any]:
+    """What a claim's row says of the explanation itself."""
+    return {
+        "text": explanation.sentence(),
+        "rules": json.dumps(explanation.to_json(), ensure_ascii=False),
+        "lines": json.dumps(explanation.lines(), ensure_ascii=False),
+        "bits": float(explanation.bits),
+    }
 
 
 def score_rows(found: LayerFound, first: int) -> Rows:

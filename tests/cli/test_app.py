@@ -163,3 +163,15 @@ def test_an_ascii_terminal_gets_what_it_can_show(stored: Path) -> None:
     done = command("show", str(stored), env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert "L1.mlp_act:7" in done.stdout
+
+
+def test_idle_threads_of_matrix_products_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["assay", "--version"])
+    for given, expected in ((None, "4"), ("20", "20")):
+        monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+        if given:
+            monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", given)
+        with pytest.raises(SystemExit):
+            app.main()
+        assert os.environ["OPENBLAS_THREAD_TIMEOUT"] == expected
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT")

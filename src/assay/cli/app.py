@@ -52,6 +52,8 @@ def assay() -> None:
 
 def main() -> NoReturn:
     """Entry point of the ``assay`` command."""
+    # Idle threads of numpy's matrix products would spin for some 30 ms each time, on cores that compiled loops need.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     sys.exit(run(sys.argv[1:]))
 
 

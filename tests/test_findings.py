@@ -1,0 +1,51 @@
+"""The pages of findings quote the figures that their scripts wrote."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FINDINGS = ROOT / "docs" / "findings"
+
+
+def script(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return json.loads((FINDINGS / "every-neuron.json").read_text(encoding="utf-8"))
+
+
+def test_the_tables_are_those_of_the_runs(found: dict[str, Any]) -> None:
+    page = (FINDINGS / "every-neuron.md").read_text(encoding="utf-8")
+    tables = script("every_neuron").tables(found)
+    assert set(tables) == {"depth", "share", "twin"}
+    for name, table in tables.items():
+        assert table in page, name
+
+
+def test_the_runs_are_of_every_neuron(found: dict[str, Any]) -> None:
+    for name in ("whole", "novel"):
+        assert found[name]["units"] == 46_080
+        assert [row["layer"] for row in found[name]["per_layer"]] == list(range(30))
+        assert sum(row["units"] for row in found[name]["by_token_share"]) <= 46_080
+    assert sum(row["n_trained"] for row in found["twin"]["overall"] if row["stratum"] != "all") == 46_080
+    assert found["whole"]["behaviour_sample"] == 30
+
+
+def test_readme_quotes_the_mean(found: dict[str, Any]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [quoted] = re.findall(r"mean r of eight rules over all 46,080 neurons is (\.\d\d)", readme)
+    assert quoted == script("every_neuron").figure(found["whole"]["mean_r"])

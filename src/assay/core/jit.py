@@ -14,12 +14,15 @@ import importlib
 import inspect
 import os
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from assay.core.cache import cache_dir
+
+CHUNK = 32  # units that a thread takes at a time: what is made of them stays in its cache
 
 
 @cache
@@ -105,3 +108,19 @@ def kernel_threads() -> int:
             return int(value)
     usable = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+def spread(task: Callable[[int, int], None], units: int, threads: int | None = None, chunk: int = CHUNK) -> None:
+    """Run ``task(first, last)`` over all units, a chunk at a time, in as many threads as the machine allows.
+
+    Units are independent of each other: the number of threads changes no result.
+    """
+    spans = [(first, min(first + chunk, units)) for first in range(0, units, chunk)]
+    workers = min(kernel_threads() if threads is None else threads, len(spans))
+    if workers <= 1:
+        for span in spans:
+            task(*span)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(task, *span) for span in spans]:
+            done.result()

@@ -18,12 +18,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from assay.core.jit import spread
 from assay.referee.checks import shuffled
 from assay.referee.verdict import LEVEL, MARGIN, Difference, settle
 from assay.stats.correlation import CONSTANT
 from assay.stats.many import Many, percentiles
 from assay.stats.many_kernels import check_units, deviations
-from assay.stats.many_layout import aligned, check_finite, check_rows, layout, rows_together, spread
+from assay.stats.many_layout import aligned, check_finite, check_rows, layout, rows_together
 from assay.stats.many_undecided import Grounds
 from assay.stats.undecided import MIN_DOCUMENTS
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from assay.core.jit import spread
 from assay.rules.apply_kernels import Lists, Places, Tables, apply_lists, apply_tables
 from assay.rules.classes import class_names
 from assay.rules.flags import FLAG_NAMES
@@ -20,7 +21,6 @@ from assay.rules.lookup import Lookup
 from assay.rules.rule import Condition, RuleList
 from assay.rules.stems import stem
 from assay.rules.view import BAGS, SLOTS, View
-from assay.stats.many_layout import spread
 
 _PLACES = (*SLOTS, *BAGS)
 _CHUNK = 32  # units that a thread takes at a time

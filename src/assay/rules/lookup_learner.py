@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 
+from assay.core.jit import spread
 from assay.rules.lookup import Lookup
 from assay.rules.lookup_kernels import PRIOR, Estimates, Groups, fit_tokens
 from assay.rules.reference_kernels import Seen
 from assay.rules.rule import HEADER_BITS, VALUE_BITS
 from assay.rules.view import View
-from assay.stats.many_layout import spread
 
 Floats = NDArray[np.float64]
 

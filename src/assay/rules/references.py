@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float32
 
+from assay.core.jit import spread
 from assay.rules.lookup_learner import LookupLearner, bases_of, budget_for
 from assay.rules.reference_kernels import Picked, fit_tables, look_up
 from assay.rules.view import View
-from assay.stats.many_layout import spread
 
 REFERENCES = ("lookup", "bigram", "lookup_full", "bigram_full")
 _CHUNK = 8  # units that a thread takes at a time

@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Integer
 from numpy.typing import NDArray
 
+from assay.core.jit import spread
 from assay.errors import UsageError
 from assay.stats.context import ROUNDING
 from assay.stats.correlation import CONSTANT
 from assay.stats.firing import MAX_BINS
 from assay.stats.many_firing_kernels import WIDTH, score_firing
 from assay.stats.many_kernels import plain_r, score_units
-from assay.stats.many_layout import aligned, check_finite, check_rows, layout, one_a_unit, rows_together, spread
+from assay.stats.many_layout import aligned, check_finite, check_rows, layout, one_a_unit, rows_together
 from assay.stats.undecided import MIN_DOCUMENTS
 
 _Places = NDArray[np.int64]

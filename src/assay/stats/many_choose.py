@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from assay.core.jit import spread
 from assay.stats.many_choose_kernels import apply_lines, choose_thresholds, fit_lines
-from assay.stats.many_layout import check_finite, check_rows, one_a_unit, rows_together, spread
+from assay.stats.many_layout import check_finite, check_rows, one_a_unit, rows_together
 
 
 class Lines(NamedTuple):

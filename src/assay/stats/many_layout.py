@@ -1,22 +1,18 @@
-"""What all statistics of many units at once share: where documents lie, the resamples' weights, and threads."""
+"""What all statistics of many units at once share: where documents lie, and the resamples' weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 from numpy.typing import DTypeLike
 
-from assay.core.jit import kernel_threads
 from assay.errors import UsageError
 from assay.stats.many_kernels import LANES
 
 LINE = 64  # bytes in a line of the cache; vectors that lie across two cost a third of the speed
 _COLUMNS = 16  # numbers in it, of the narrowest that are used
-CHUNK = 32  # units that a thread takes at a time: their replicates stay in its cache
 _EXACT = 2**24  # whole numbers up to here are exact in float32
 
 
@@ -128,19 +124,3 @@ def check_finite(name: str, finite: Shaped[np.ndarray, " u"]) -> None:
     """
     if bad := int((~finite).sum()):
         raise UsageError(f"{name} must be finite; {bad} of {finite.size} units have values that are NaN or infinite")
-
-
-def spread(task: Callable[[int, int], None], units: int, threads: int | None = None, chunk: int = CHUNK) -> None:
-    """Run ``task(first, last)`` over all units, a chunk at a time, in as many threads as the machine allows.
-
-    Units are independent of each other: the number of threads changes no result.
-    """
-    spans = [(first, min(first + chunk, units)) for first in range(0, units, chunk)]
-    workers = min(kernel_threads() if threads is None else threads, len(spans))
-    if workers <= 1:
-        for span in spans:
-            task(*span)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(task, *span) for span in spans]:
-            done.result()

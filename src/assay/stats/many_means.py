@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer
 
+from assay.core.jit import spread
 from assay.errors import UsageError
 from assay.stats.context import PSEUDO_COUNT
 from assay.stats.many_activation_kernels import mean_by_token
-from assay.stats.many_layout import rows_together, spread
+from assay.stats.many_layout import rows_together
 
 
 class Kept(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32
 
+from assay.core.jit import spread
 from assay.stats.many_activation_kernels import highest
-from assay.stats.many_layout import rows_together, spread
+from assay.stats.many_layout import rows_together
 
 
 def many_quantiles(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer
 
+from assay.core.jit import spread
 from assay.errors import UsageError
 from assay.stats.correlation import CONSTANT
-from assay.stats.many_layout import check_finite, check_rows, rows_together, spread
+from assay.stats.many_layout import check_finite, check_rows, rows_together
 from assay.stats.many_rank_kernels import exact_products, fill_block, fill_groups, fill_shared, unit_lines
 
 BLOCK = 4096  # tokens at a time

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
+from assay.core.jit import spread
 from assay.stats.many_activation_kernels import look_at_activations
-from assay.stats.many_layout import check_finite, layout, one_a_unit, rows_together, spread
+from assay.stats.many_layout import check_finite, layout, one_a_unit, rows_together
 from assay.stats.undecided import reasons_from_counts
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.core.jit import spread
 from assay.explain.material import Material
 from assay.explain.whole.elsewhere import OtherText, other_text
 from assay.explain.whole.joined import Joined
@@ -18,7 +19,6 @@ from assay.rules.references import References
 from assay.stats.bootstrap import document_index, document_weights
 from assay.stats.many import Context
 from assay.stats.many_choose import Lines
-from assay.stats.many_layout import spread
 from assay.stats.many_means import kept_tokens, many_token_means
 
 Floats = NDArray[np.float32]

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from assay.core.jit import spread
 from assay.explain.material import Material
-from assay.stats.many_layout import spread
 from assay.text import TokenTable
 
 Columns = NDArray[np.int64]

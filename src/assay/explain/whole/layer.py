@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from assay.core.ids import SiteId
+from assay.core.jit import spread
 from assay.explain.claims import LEAST_SLOPE, RIVALS
 from assay.explain.material import FIRING_QUANTILE
 from assay.explain.whole.bench import Bench, ContextMaker, to_scale
@@ -23,7 +24,6 @@ from assay.rules import Lookup, RuleList
 from assay.rules.apply import Applier
 from assay.stats.many import Context, Many, ManyScores, many_r, many_scores
 from assay.stats.many_choose import Lines, many_best_threshold, many_calibrate, many_calibrated
-from assay.stats.many_layout import spread
 from assay.stats.many_means import kept_tokens, many_token_means
 from assay.stats.many_quantiles import many_quantiles
 from assay.stats.many_ranks import many_ranks

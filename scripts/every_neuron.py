@@ -22,10 +22,12 @@ import numpy as np
 
 from assay.explain.whole.compare import compare_runs, comparison_figure, comparison_json
 from assay.explain.whole.figure import depth_figure
+from assay.stats.strata import SINGLE, trained_minus_twin
 from assay.store import Run, open_run
 from assay.store.query import answer
 
 PLACE = Path(__file__).parents[1] / "docs" / "findings"
+FLOORS = (0.01, 0.02, 0.05)
 SHOWN = (0, 1, 2, 5, 10, 15, 20, 25, 28, 29)
 _MEASURES = """
     select u.layer, c.explainer, avg(e.value) filter (e.measure = 'r_pos') as r_pos,
@@ -46,6 +48,13 @@ _BY_SHARE = """
         avg(r_context) as r_context
     from own where share is not null and r is not null group by low order by low"""
 
+_SINGLE = """
+    select c.claim, max(e.value) filter (e.measure = 'r') as r,
+        max(e.value) filter (e.measure = 'token_single') as single,
+        max(e.value) filter (e.measure = 'token_alone') as alone
+    from claims c join evidence e using (claim)
+    where c.role = 'claim' and c.explainer = 'rules' group by c.claim order by c.claim"""
+
 
 def rows(run: Run, sql: str) -> list[dict[str, Any]]:
     """The answer of a run to a query."""
@@ -65,6 +74,28 @@ def whole(run: Run) -> dict[str, Any]:
         "measures": [row for row in measures if row["explainer"] == "rules"],
         "by_token_share": rows(run, _BY_SHARE),
     }
+
+
+def by_floor(trained: Run, twin: Run) -> list[dict[str, Any]]:
+    """The strata of a comparison, by the share of its variance that one token must explain of a single-token unit."""
+    scores = [
+        {
+            name: np.array([row[name] for row in rows(run, _SINGLE)], dtype=np.float64)
+            for name in ("r", "single", "alone")
+        }
+        for run in (trained, twin)
+    ]
+    found: list[dict[str, Any]] = []
+    for floor in FLOORS:
+        single = [(own["single"] >= SINGLE) & (own["alone"] >= floor) for own in scores]
+        for gap in trained_minus_twin(scores[0]["r"], scores[1]["r"], *single):
+            if gap.stratum != "all":
+                found.append(
+                    {"floor": floor, "stratum": gap.stratum, "n_trained": gap.n_trained, "n_twin": gap.n_twin}
+                    | {"trained": gap.trained, "twin": gap.twin}
+                    | dict(zip(("difference", "lo", "hi"), map(float, gap.difference), strict=True))
+                )
+    return found
 
 
 def spoken(run: Run) -> dict[str, Any]:
@@ -131,10 +162,23 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
         ]
         for row in twin["overall"]
     ]
+    floors = [
+        [
+            f"{row['floor']:.0%}",
+            row["stratum"],
+            *(f"{row[name]:,}" for name in ("n_trained", "n_twin")),
+            *(figure(row[name]) for name in ("trained", "twin")),
+            f"{figure(row['difference'])} [{figure(row['lo'])} {figure(row['hi'])}]",
+        ]
+        for row in twin["by_floor"]
+    ]
     return {
         "depth": table([*head, "r, above 0", "r, below 0", "r, context", "novel", "novel, on bundled"], depth),
         "share": table(["the token explains", "units", "r of rules", "pairs, full", "r, context"], shares),
         "twin": table(["units", "trained", "twin", "r, trained", "r, twin", "difference"], strata),
+        "floor": table(
+            ["one token explains", "units", "trained", "twin", "r, trained", "r, twin", "difference"], floors
+        ),
     }
 
 
@@ -149,7 +193,7 @@ def main() -> None:
     found = {
         "whole": whole(runs["whole"]),
         "novel": whole(runs["novel"]),
-        "twin": comparison_json(comparison),
+        "twin": comparison_json(comparison) | {"by_floor": by_floor(runs["whole"], runs["twin"])},
         "spoken": spoken(runs["spoken"]),
     }
     PLACE.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ def found() -> dict[str, Any]:
 def test_the_tables_are_those_of_the_runs(found: dict[str, Any]) -> None:
     page = (FINDINGS / "every-neuron.md").read_text(encoding="utf-8")
     tables = script("every_neuron").tables(found)
-    assert set(tables) == {"depth", "share", "twin"}
+    assert set(tables) == {"depth", "share", "twin", "floor"}
     for name, table in tables.items():
         assert table in page, name
 

@@ -159,3 +159,11 @@ def test_the_difference_of_two_independent_scores() -> None:
     assert independent_difference(Interval(0.9, 0.6, 0.92), Interval(0.5, 0.48, 0.9)) == pytest.approx(
         (0.4, 0.4 - 0.5, 0.4 + np.hypot(0.02, 0.02))
     )
+
+
+def test_the_page_of_whole_layers_says_the_drop(whole: ExplainOutcome) -> None:
+    page = (whole.run_path / "page.html").read_text(encoding="utf-8")
+    own = whole.result["summary"]["also"]["explainers"]["rules"]
+    drop = f"{own['drop']:.2f}".replace("-", "−")
+    assert f"On changed, {whole.result['summary']['also']['tokens']:,} tokens of which nothing was learnt:" in page
+    assert f"rules {own['mean_r']:.2f}, {drop} lower, lookup " in page

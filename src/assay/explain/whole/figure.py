@@ -43,7 +43,12 @@ def depth_figure(layers: Sequence[Mapping[str, Any]]) -> Drawing:
         for name, key in (("predict or better", "predicts"), ("above the lookup of equal length", "above_lookup"))
         for row in layers
     ]
-    x = alt.X("layer:Q", axis=alt.Axis(title="layer", format="d", tickMinStep=1))
+    ends = [min(row["layer"] for row in layers) - 0.5, max(row["layer"] for row in layers) + 0.5]
+    x = alt.X(
+        "layer:Q",
+        axis=alt.Axis(title="layer", format="d", tickMinStep=1),
+        scale=alt.Scale(domain=ends, nice=False),
+    )
     y = alt.Y("q50:Q")
     colour = alt.Color(
         "series:N",
@@ -52,12 +57,11 @@ def depth_figure(layers: Sequence[Mapping[str, Any]]) -> Drawing:
     )
     base = alt.Chart(alt.Data(values=boxes)).encode(x=x)
     beside = alt.Chart(alt.Data(values=lines)).encode(x=x, y=alt.Y("r:Q"), color=colour)
+    r_axis = alt.Y("q05:Q", axis=alt.Axis(title="r of the rules"), scale=alt.Scale(domain=[0, 1], clamp=True))
     top = alt.layer(
-        base.mark_rule(color=_BLUE, opacity=0.35).encode(
-            y=alt.Y("q05:Q", axis=alt.Axis(title="r of the rules")), y2="q95:Q"
-        ),
+        base.mark_rule(color=_BLUE, opacity=0.35).encode(y=r_axis, y2="q95:Q"),
         base.mark_bar(color=_BLUE, opacity=0.3, size=12).encode(y=alt.Y("q25:Q"), y2="q75:Q"),
-        base.mark_tick(color=_BLUE, size=12, thickness=2).encode(y=y),
+        base.mark_tick(color=_BLUE, orient="horizontal", size=12, thickness=2).encode(y=y),
         beside.mark_line(strokeWidth=1.4),
     ).properties(
         width=_WIDTH,

@@ -44,10 +44,15 @@ _BY_SHARE = """
             max(cast(json_extract_string(e."references", '$.bigram_full') as double)) filter (e.measure = 'r') as bigram
         from claims c join evidence e using (claim)
         where c.role = 'claim' and c.explainer = 'rules' group by c.claim)
-    select least(floor(share * 5), 4) / 5 as low, count(*) as units, avg(r) as r, avg(bigram) as bigram_full,
-        avg(r_context) as r_context
+    select least(greatest(floor(share * 5), 0), 4) / 5 as low, count(*) as units, avg(r) as r,
+        avg(bigram) as bigram_full, avg(r_context) as r_context
     from own where share is not null and r is not null group by low order by low"""
 
+_BEHAVIOUR = """
+    select c.unit, c.explainer, e.value, e.lo, e.hi, e.verdict,
+        cast(json_extract_string(e."references", '$.noise_equal_r') as double) as noise
+    from claims c join evidence e using (claim)
+    where c.role = 'claim' and e.measure = 'behaviour' order by c.claim"""
 _SINGLE = """
     select c.claim, max(e.value) filter (e.measure = 'r') as r,
         max(e.value) filter (e.measure = 'token_single') as single,
@@ -73,6 +78,7 @@ def whole(run: Run) -> dict[str, Any]:
         "per_layer": summary["per_layer"],
         "measures": [row for row in measures if row["explainer"] == "rules"],
         "by_token_share": rows(run, _BY_SHARE),
+        "behaviour": rows(run, _BEHAVIOUR),
     }
 
 

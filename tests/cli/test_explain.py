@@ -61,7 +61,7 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 def test_the_defaults_are_the_ones_of_the_contract(assay, asked: list[Request]) -> None:
     assert assay("explain").code == 0
     assert asked == [
-        Request("smollm2-135m", "spread4", ("rules", "self", "lookup"), 8, 120_000, "bundled", True, 0, None, {})
+        Request("smollm2-135m", "spread3", ("rules", "self", "lookup"), 8, 120_000, "bundled", True, 0, None, {})
     ]
 
 

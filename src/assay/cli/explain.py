@@ -37,7 +37,7 @@ from assay.cli.lazy import load_object
 @click.option(
     "--trust-remote-code", metavar="NAME", help="Run the code that the model brings; NAME must be the model's name."
 )
-@click.option("--units", default="spread4", show_default=True, metavar="SPEC[,SPEC]", help="Units to explain.")
+@click.option("--units", default="spread3", show_default=True, metavar="SPEC[,SPEC]", help="Units to explain.")
 @click.option(
     "--explainer",
     default="rules,self,lookup",

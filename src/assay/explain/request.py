@@ -28,7 +28,7 @@ class ExplainRequest:
     dtype: str | None = None
     device: str | None = None
     trust_remote_code: str | None = None
-    units: str = "spread4"
+    units: str = "spread3"
     explainers: tuple[str, ...] = EXPLAINERS
     rules: int = 8
     tokens: int = 120_000

@@ -22,7 +22,7 @@ import numpy as np
 
 from assay.explain.whole.compare import compare_runs, comparison_figure, comparison_json
 from assay.explain.whole.figure import depth_figure
-from assay.stats.strata import SINGLE, trained_minus_twin
+from assay.stats.strata import SINGLE, paired_difference, trained_minus_twin
 from assay.store import Run, open_run
 from assay.store.query import answer
 
@@ -53,6 +53,13 @@ _BEHAVIOUR = """
         cast(json_extract_string(e."references", '$.noise_equal_r') as double) as noise
     from claims c join evidence e using (claim)
     where c.role = 'claim' and e.measure = 'behaviour' order by c.claim"""
+_SCORES = """
+    select c.claim, u.layer, e.measure, e.value, greatest(0,
+        cast(json_extract_string(e.nulls, '$.other_unit') as double),
+        cast(json_extract_string(e.nulls, '$.shuffled') as double)) as best_null
+    from claims c join units u using (unit) join evidence e using (claim)
+    where c.role = 'claim' and c.explainer = 'rules' and e.measure in ('r', 'r_context') and e.value is not null
+    order by c.claim"""
 _SINGLE = """
     select c.claim, max(e.value) filter (e.measure = 'r') as r,
         max(e.value) filter (e.measure = 'token_single') as single,
@@ -80,6 +87,25 @@ def whole(run: Run) -> dict[str, Any]:
         "by_token_share": rows(run, _BY_SHARE),
         "behaviour": rows(run, _BEHAVIOUR),
     }
+
+
+def mean(values: Sequence[float]) -> dict[str, float]:
+    """A mean over units with its 95 % interval; units are drawn again, not documents."""
+    own = np.array(values, dtype=np.float64)
+    return dict(zip(("mean", "lo", "hi"), map(float, paired_difference(own, np.zeros_like(own))), strict=True))
+
+
+def beside_nulls(run: Run) -> dict[str, Any]:
+    """r and r in context, each unit's beside the highest of its nulls: over all units, and by layer."""
+    found: dict[str, Any] = {}
+    scores = rows(run, _SCORES)
+    for measure in ("r", "r_context"):
+        own = [row for row in scores if row["measure"] == measure]
+        nulls = np.array([row["best_null"] for row in own])
+        layers = np.array([row["layer"] for row in own])
+        found[measure] = mean([row["value"] for row in own]) | {"null": float(nulls.mean())}
+        found[f"{measure}_null_by_layer"] = [float(nulls[layers == i].mean()) for i in range(layers.max() + 1)]
+    return found
 
 
 def by_floor(trained: Run, twin: Run) -> list[dict[str, Any]]:
@@ -118,6 +144,10 @@ def spoken(run: Run) -> dict[str, Any]:
         "units": len(own),
         "scored": len(r),
         "mean_r": {"self": float(np.mean(r)), **{name: float(np.mean(values)) for name, values in beside.items()}},
+        "means": {"self": mean(r)} | {name: mean(values) for name, values in beside.items()},
+        "null": float(
+            np.mean([max(v for v in e["nulls"].values() if v is not None) for e in own if e["r"] is not None])
+        ),
         "best_r": max(r),
         "surely_below_rules": len(sure),
         "verdicts": result["summary"]["verdicts"],
@@ -144,16 +174,28 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
         [
             str(row["layer"]),
             *(figure(row[name]) for name in ("mean_r", "median_r")),
+            figure(found["nulls"]["whole"]["r_null_by_layer"][row["layer"]]),
             *(figure(row["references"][name]) for name in ("lookup", "lookup_full", "bigram_full")),
             f"{row['above_lookup'] / row['units']:.0%}",
             f"{row['predicts'] / row['units']:.0%}",
             *(figure(more[name]) for name in ("r_pos", "r_neg", "r_context")),
+            figure(found["nulls"]["whole"]["r_context_null_by_layer"][row["layer"]]),
             *(figure(novel["per_layer"][row["layer"]][name]) for name in ("mean_r", "also_mean_r")),
         ]
         for row, more in zip(model["per_layer"], model["measures"], strict=True)
         if row["layer"] in SHOWN
     ]
-    head = ["layer", "mean r", "median", "lookup, equal", "lookup, full", "pairs, full", "above lookup", "predict"]
+    head = [
+        "layer",
+        "mean r",
+        "median",
+        "null",
+        "lookup, equal",
+        "lookup, full",
+        "pairs, full",
+        "above lookup",
+        "predict",
+    ]
     shares = [
         [f"{row['low']:.0%} to {row['low'] + 0.2:.0%}", f"{row['units']:,}"]
         + [figure(row[name]) for name in ("r", "bigram_full", "r_context")]
@@ -179,7 +221,9 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
         for row in twin["by_floor"]
     ]
     return {
-        "depth": table([*head, "r, above 0", "r, below 0", "r, context", "novel", "novel, on bundled"], depth),
+        "depth": table(
+            [*head, "r, above 0", "r, below 0", "r, context", "its null", "novel", "novel, on bundled"], depth
+        ),
         "share": table(["the token explains", "units", "r of rules", "pairs, full", "r, context"], shares),
         "twin": table(["units", "trained", "twin", "r, trained", "r, twin", "difference"], strata),
         "floor": table(
@@ -199,9 +243,13 @@ def main() -> None:
     found = {
         "whole": whole(runs["whole"]),
         "novel": whole(runs["novel"]),
+        "nulls": {name: beside_nulls(runs[name]) for name in ("whole", "twin")},
         "twin": comparison_json(comparison) | {"by_floor": by_floor(runs["whole"], runs["twin"])},
         "spoken": spoken(runs["spoken"]),
     }
+    sample = [row for row in found["whole"]["behaviour"] if row["explainer"] == "rules"]
+    found["behaviour"] = {name: mean([row[name] for row in sample]) for name in ("value", "noise")}
+    found["behaviour"]["above_noise"] = mean([row["value"] - row["noise"] for row in sample])
     PLACE.mkdir(exist_ok=True)
     (PLACE / "every-neuron.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     drawn = {"depth": depth_figure(found["whole"]["per_layer"]), "twin": comparison_figure(comparison)}

@@ -6,6 +6,7 @@ It decides nothing: a claim is about the text that it was made of. It says how f
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 CHECK = "other_text"
 DROP = "also_drop"
+FEWEST_UNITS = 20  # that an interval over units is made from
 NOT_ASKED = "no judge was asked about other text"
 
 
@@ -124,6 +126,8 @@ def summarise(entries: Sequence[Mapping[str, Any]], found: Elsewhere) -> dict[st
 def drops_of(r: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], tokens: int) -> dict[str, Any]:
     """By explainer the mean r on other text, and how far it lies below that on the test split.
 
+    The drop has an interval over the units where they are 20 or more.
+
     Args:
         r: by explainer, (units,) r on the test split and on the other text; NaN where there is none.
     """
@@ -132,5 +136,7 @@ def drops_of(r: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], t
         both = ~np.isnan(home) & ~np.isnan(away)
         if both.any():
             drop = paired_difference(home[both], away[both])
+            if both.sum() < FEWEST_UNITS:
+                drop = drop._replace(lo=math.nan, hi=math.nan)
             explainers[name] = {"units": int(both.sum()), "mean_r": float(away[both].mean()), **_bounds("drop", drop)}
     return {"tokens": tokens, "explainers": explainers}

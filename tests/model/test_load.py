@@ -69,11 +69,11 @@ def test_settings_of_transformers_are_put_back(saved: Path) -> None:
 
 def test_dtype_and_device_are_chosen_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(placement, "_computes_bf16", lambda device: True)
+    monkeypatch.setattr(placement, "computes_bf16", lambda device: True)
     chosen = placement.place(None, None)
     assert (chosen.dtype, chosen.device) == (torch.bfloat16, torch.device("cpu"))
     assert chosen.reason == "bf16: fastest here for recording and generating; cpu: no CUDA device is there"
-    monkeypatch.setattr(placement, "_computes_bf16", lambda device: False)
+    monkeypatch.setattr(placement, "computes_bf16", lambda device: False)
     assert placement.place(None, "cpu").reason == "fp32: this processor has no bf16 arithmetic; cpu: asked for"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

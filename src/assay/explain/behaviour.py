@@ -8,7 +8,8 @@ Excerpts, the first tokens of windows, are drawn for each unit from a pool with 
 probability proportional to how much the unit varies there, and weighted back by its inverse (Horvitz and Thompson), so
 that rare firings are seen and the sum still stands for the text at its natural frequency.
 
-Layers run in fp32: effects are a hundredth of the residual's spread and drown in bf16.
+Layers run in fp32: effects are a hundredth of the residual's spread and drown in bf16. What the edit changes may go
+through their matrices in bf16, see :mod:`assay.model.changes`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from assay.core.ids import SiteId, UnitId
 from assay.explain.divergences import ChangeOfLogits
+from assay.model.changes import Changes
 
 if TYPE_CHECKING:
     from assay.explain.material import Part, Progress
@@ -67,7 +69,6 @@ class _Pool:
     ids: Tensor
     mask: Tensor
     below: dict[int, Tensor]  # layer -> resid_pre (windows, length, d_model)
-    hidden: Tensor  # final norm's output, unedited
     floor: NDArray[np.float64]
 
 
@@ -86,7 +87,7 @@ class Behaviour:
         self, subject: Subject, part: Part, layers: set[int], seed: int, progress: Progress, size: Size = SIZE
     ) -> None:
         self.subject, self.part, self.seed, self.size = subject, part, seed, size
-        self._change = ChangeOfLogits(subject)
+        self._change, self._passes = ChangeOfLogits(subject), Changes(subject)
         self._pool = self._fill(layers, progress)
 
     @torch.inference_mode()
@@ -102,26 +103,24 @@ class Behaviour:
         mask = torch.as_tensor(text >= 0, dtype=torch.long)
         sites = [SiteId(layer, "resid_pre") for layer in sorted(layers)]
         below: dict[int, list[Tensor]] = {layer: [] for layer in layers}
-        hidden: list[Tensor] = []
         floor: list[NDArray[np.float64]] = []
         for start in range(0, len(rows), BATCH):
             progress("unedited pass in fp32", start / len(rows))
             part = slice(start, start + BATCH)
             with self.subject.capture(sites) as seen:
-                hidden.append(self.subject.hidden(ids[part], mask[part]))
+                hidden = self.subject.hidden(ids[part], mask[part])
             for layer, site in zip(sorted(layers), sites, strict=True):
                 below[layer].append(seen[site].clone())
             # padding on the right leaves every bit as it was: on the left, the sums run in another order
             padded = (torch.nn.functional.pad(values[part], (PADDING, 0)) for values in (ids, mask))
             again = self.subject.hidden(*padded)[:, PADDING:]
-            floor.append(_per_excerpt(self._change.divergence(hidden[-1], again, mask[part]), mask[part]))
+            floor.append(_per_excerpt(self._change.divergence(hidden, again, mask[part]), mask[part]))
         return _Pool(
             rows,
             weights,
             ids,
             mask,
             {layer: torch.cat(parts) for layer, parts in below.items()},
-            torch.cat(hidden),
             np.concatenate(floor),
         )
 
@@ -168,14 +167,17 @@ class Behaviour:
             name: torch.as_tensor(self.part.table.padded(values)[rows, : self.size.length])
             for name, values in arms.items()
         }
-        for start in range(0, len(rows), BATCH):
-            part = slice(start, start + BATCH)
+        for part in np.array_split(np.arange(len(rows)), -(-len(rows) // BATCH)):
             which = torch.as_tensor(chosen[part])
-            base, mask = pool.hidden[which], pool.mask[which]
+            below, mask = pool.below[unit.site.layer][which], pool.mask[which]
+            with self._passes.unedited():
+                base = self.subject.forward_from(unit.site.layer, below, mask)
             after: list[Tensor] = []
             for grid in grids.values():
-                with self.subject.edit(unit.site, _setting(self.subject.units, unit, grid[part], scored[part])):
-                    after.append(self.subject.forward_from(unit.site.layer, pool.below[unit.site.layer][which], mask))
+                edit = _setting(self.subject.units, unit, grid[part], scored[part])
+                with self.subject.edit(unit.site, edit), self._passes.edited():
+                    after.append(self.subject.forward_from(unit.site.layer, below, mask))
+            self._passes.forget()
             for name, values in zip(grids, self._change.divergences(base, after, mask), strict=True):
                 j[name].append(_per_excerpt(values, mask))
         return Divergences(

@@ -10,9 +10,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from assay.core.jit import why_no_numba
+from assay.model.changes import multiplies_changes
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 CHUNK = 128  # tokens whose distributions over the vocabulary are in memory at once
 FAR = 4.0  # half the log of a ratio of probabilities beyond which the quick form loses digits
 MOST = 40.0  # and beyond which it counts as this much, so that nothing overflows
-ROWS = 4  # of those, how many go through the arithmetic at once: what stays in the cache
+ROWS = 4  # of those, how many go through the arithmetic of torch at once: what stays in the cache
 
 
 class ChangeOfLogits:
@@ -32,7 +36,7 @@ class ChangeOfLogits:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        matrix = subject.unembedding() if subject.dtype == torch.float32 else None
+        matrix = subject.unembedding() if multiplies_changes(subject) else None
         self._matrix = None if matrix is None else matrix.to(torch.bfloat16)
 
     def divergence(self, base: Tensor, after: Tensor, mask: Tensor) -> Float[Tensor, " n"]:
@@ -48,15 +52,30 @@ class ChangeOfLogits:
             rows = slice(start, start + CHUNK)
             p = torch.softmax(self.subject.unembed(one[rows]).float(), -1)
             for found, other in zip(out, others, strict=True):
-                change = self._change(one[rows], other[rows])
-                parts = zip(p.split(ROWS), change.split(ROWS), strict=True)
-                found.append(torch.cat([jensen_shannon(some_p, some.float()) for some_p, some in parts]))
+                found.append(quick_jensen_shannon(p, self._change(one[rows], other[rows])))
         return [torch.cat(parts) for parts in out]
 
     def _change(self, one: Tensor, other: Tensor) -> Tensor:
         if self._matrix is None:
             return self.subject.unembed(other) - self.subject.unembed(one)
         return (other - one).to(self._matrix.dtype) @ self._matrix.T
+
+
+def quick_jensen_shannon(p: Float[Tensor, "n v"], change: Float[Tensor, "n v"]) -> Float[Tensor, " n"]:
+    """:func:`jensen_shannon`, compiled for the rows whose change is small; ``change`` may be in bf16."""
+    if p.device.type != "cpu" or why_no_numba() is not None:
+        return torch.cat(
+            [jensen_shannon(*rows) for rows in zip(p.split(ROWS), change.float().split(ROWS), strict=True)]
+        )
+    from assay.explain.divergence_kernels import divergences
+
+    half = change.dtype == torch.bfloat16
+    bits = change.view(torch.uint16) if half else change.float().view(torch.uint32)
+    found = np.empty(len(p))
+    divergences(p.numpy(), bits.numpy(), np.uint32(16 if half else 0), found)
+    for row in np.flatnonzero(np.isnan(found)):
+        found[row] = jensen_shannon(p[row : row + 1], change[row : row + 1].float()).item()
+    return torch.from_numpy(found)
 
 
 def jensen_shannon(p: Float[Tensor, "n v"], change: Float[Tensor, "n v"]) -> Float[Tensor, " n"]:

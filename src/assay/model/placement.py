@@ -100,7 +100,7 @@ def _dtype(asked: torch.dtype | str | None, device: torch.device) -> tuple[torch
         if asked == torch.float16 and device.type == "cpu" and not _computes_fp16_on_cpu():
             raise UsageError("this torch has no fp16 arithmetic on the CPU; ask for bf16 or fp32")
         return asked, "asked for"
-    if _computes_bf16(device):
+    if computes_bf16(device):
         return torch.bfloat16, "fastest here for recording and generating"
     return torch.float32, "this processor has no bf16 arithmetic"
 
@@ -114,7 +114,8 @@ def _computes_fp16_on_cpu() -> bool:
     return True
 
 
-def _computes_bf16(device: torch.device) -> bool:
+def computes_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bf16 itself, not by emulation: there it is the fast way."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)

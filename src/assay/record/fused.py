@@ -5,8 +5,10 @@ Equal to the sketches' own ``update``: exactly in counts, firing, ranges and exe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +17,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from assay.core.jit import kernel_threads
-from assay.record.layout import TEAM, Layout, Postings
+from assay.record.layout import TEAM, TILE, Layout, Postings
 from assay.record.sketch import Activations, Context, Halves, check_alike
 from assay.record.tails import Slots
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from assay.record.recording import SiteSketches
 
 _LINE = 64  # bytes
+_HUGE = 2**22  # bytes from which on numpy asks for large pages
+_ROOMS: deque[NDArray[np.uint8]] = deque()
 _NO_POSTINGS = Postings(
     starts=np.zeros(1, np.int64),
     places=np.zeros(0, np.int64),
@@ -57,8 +61,7 @@ class Sinks(NamedTuple):
     top: Slots
     bottom: Slots
     entered: Bool[NDArray[np.bool_], " w"]
-    sums: Float[NDArray[Any], "p u"]
-    squares: Float[NDArray[Any], "p u"]
+    sums: Float[NDArray[Any], "t p {TILE}"]
 
 
 def take_in(
@@ -76,7 +79,6 @@ def take_in(
         ValueError: a block of another shape, a window longer than the exemplars', or no predicates for their sums.
     """
     from assay.record import kernels
-    from assay.record.kernels_sums import TILE
 
     block, shift = _bits(activations)
     check_alike("tokens and units", (len(context.ids), len(sketches.units)), block.shape)
@@ -84,7 +86,8 @@ def take_in(
     room = (kernels.STRIP, len(context.ids), TILE)
 
     def sweep(low: int, high: int) -> None:
-        kernels.sweep(block, shift, rows, low, high, sinks, _room(room))
+        with _room(room) as bits:
+            kernels.sweep(block, shift, rows, low, high, sinks, bits)
 
     _share_out(sweep, block.shape[1], TILE, threads)
     count = len(rows.layout.counted)
@@ -120,9 +123,9 @@ def _rows(sketches: SiteSketches, context: Context, first: NDArray[np.bool_], sp
 
 def _sinks(sketches: SiteSketches, context: Context) -> Sinks:
     units = len(sketches.units)
-    sums = squares = np.zeros((0, units))
+    sums = np.zeros((0, 0, TILE), np.float32)
     if sketches.predicates is not None:
-        sums, squares = sketches.predicates.sums, sketches.predicates.squares
+        sums = sketches.predicates.tiles
     moments = np.zeros((3, 6, units))
     return Sinks(
         moments=moments[0],
@@ -134,7 +137,6 @@ def _sinks(sketches: SiteSketches, context: Context) -> Sinks:
         bottom=sketches.exemplars.slots["bottom"],
         entered=np.zeros(len(context.layout.grid), np.bool_),
         sums=sums,
-        squares=squares,
     )
 
 
@@ -143,12 +145,22 @@ def _plain(values: NDArray[Any], dtype: type) -> NDArray[Any]:
     return np.require(values, dtype, ["C", "A", "W"])
 
 
-def _room(shape: tuple[int, ...]) -> NDArray[np.uint32]:
-    """Zeros that begin at a line of the processor's cache: off it, each load of 64 bytes would touch two."""
+@contextmanager
+def _room(shape: tuple[int, ...]) -> Iterator[NDArray[np.uint32]]:
+    """Room for a thread to work in, whatever stands there; its memory is kept for the next one.
+
+    It begins at a line of the processor's cache: off it, each load of 64 bytes would touch two.
+    """
     size = 4 * int(np.prod(shape))
-    memory = np.zeros(size + _LINE, np.uint8)
+    try:
+        memory = _ROOMS.pop()
+    except IndexError:
+        memory = np.empty(0, np.uint8)
+    if memory.size < size + _LINE:
+        memory = np.empty(max(size + _LINE, _HUGE), np.uint8)
     start = -memory.ctypes.data % _LINE
-    return memory[start : start + size].view(np.uint32).reshape(shape)
+    yield memory[start : start + size].view(np.uint32).reshape(shape)
+    _ROOMS.append(memory)
 
 
 def _share_out(work: Callable[[int, int], None], units: int, tile: int, threads: int | None) -> None:

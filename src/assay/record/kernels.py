@@ -24,7 +24,7 @@ STRIP = 4  # tiles copied at a time: longer stretches of memory read faster
 
 @jit(inner=True)
 def _gather(block: Any, shift: Any, order: Any, low: int, high: int, bits: Any) -> None:
-    """The units from ``low`` to ``high``, tile by tile, into ``bits`` (STRIP, tokens, TILE)."""
+    """The units from ``low`` to ``high`` into ``bits`` (STRIP, tokens, TILE); the last tile is filled up with zeros."""
     for i in range(len(order)):
         row = order[i]
         for start in range(low, high, TILE):
@@ -35,6 +35,8 @@ def _gather(block: Any, shift: Any, order: Any, low: int, high: int, bits: Any) 
             else:
                 for j in range(high - start):
                     bits[tile, i, j] = np.uint32(block[row, start + j]) << shift
+                for j in range(high - start, TILE):
+                    bits[tile, i, j] = 0
 
 
 @jit(inner=True)
@@ -128,7 +130,7 @@ def _exemplars(values: Any, rows: Any, low: int, wide: int, sign: Any, extremes:
 def sweep(block: Any, shift: Any, rows: Any, low: int, high: int, sinks: Any, bits: Any) -> None:
     """Feed every sketch with the units from ``low`` to ``high``; ``rows`` and ``sinks`` are those of ``fused``.
 
-    ``bits``: (STRIP, tokens, TILE) to work in, zero at first.
+    ``bits``: (STRIP, tokens, TILE) to work in.
     """
     layout = rows.layout
     for strip in range(low, high, STRIP * TILE):
@@ -144,4 +146,4 @@ def sweep(block: Any, shift: Any, rows: Any, low: int, high: int, sinks: Any, bi
             least, most = _extremes(values, layout)
             _exemplars(values, rows, start, wide, np.float32(1), most, sinks.top, sinks.entered)
             _exemplars(values, rows, start, wide, np.float32(-1), least, sinks.bottom, sinks.entered)
-            predicates(values, start, wide, rows.postings, sinks.sums, sinks.squares)
+            predicates(values, start // TILE, rows.postings, sinks.sums)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from assay.core.jit import jit
+from assay.record.layout import TILE
 
-TILE = 64
 PIECE = 128  # tokens added up in float32 before they join a sum in float64
 
 
@@ -101,88 +101,76 @@ def firing(values: Any, places: Any, low: int, wide: int, thresholds: Any, fired
 
 
 @jit(inner=True)
-def _piece(values: Any, places: Any, first: Any, second: Any) -> None:
-    """Sums of the activations and of their squares, in float32, into ``first`` and ``second`` (TILE,)."""
+def _piece(values: Any, places: Any, total: Any) -> None:
+    """Sums of the activations, in float32, into ``total`` (TILE,)."""
     n = len(places)
     whole = n - n % 8
-    first[:] = 0
-    second[:] = 0
+    total[:] = 0
     for at in range(0, whole, 8):
         i, k, m, p = places[at], places[at + 1], places[at + 2], places[at + 3]
         q, r, s, t = places[at + 4], places[at + 5], places[at + 6], places[at + 7]
         for j in range(TILE):
             a, b, c, d = values[i, j], values[k, j], values[m, j], values[p, j]
             e, f, g, h = values[q, j], values[r, j], values[s, j], values[t, j]
-            first[j] += ((a + b) + (c + d)) + ((e + f) + (g + h))
-            second[j] += ((a * a + b * b) + (c * c + d * d)) + ((e * e + f * f) + (g * g + h * h))
+            total[j] += ((a + b) + (c + d)) + ((e + f) + (g + h))
     for at in range(whole, n):
         i = places[at]
         for j in range(TILE):
-            a = values[i, j]
-            first[j] += a
-            second[j] += a * a
+            total[j] += values[i, j]
 
 
 @jit(inner=True)
-def _total(values: Any, places: Any, first: Any, second: Any, firsts: Any, seconds: Any) -> None:
-    """Sums of the activations and of their squares into ``firsts`` and ``seconds``, (TILE,) float64."""
-    firsts[:] = 0
-    seconds[:] = 0
+def _total(values: Any, places: Any, piece: Any, total: Any) -> None:
+    """Sums of the activations into ``total``, (TILE,) float64."""
+    total[:] = 0
     for start in range(0, len(places), PIECE):
-        _piece(values, places[start : min(start + PIECE, len(places))], first, second)
+        _piece(values, places[start : min(start + PIECE, len(places))], piece)
         for j in range(TILE):
-            firsts[j] += first[j]
-            seconds[j] += second[j]
+            total[j] += piece[j]
 
 
 @jit(inner=True)
-def _teams(values: Any, low: int, wide: int, postings: Any, sums: Any, squares: Any) -> None:
-    """Add activations and their squares to the sums of the predicates that are in a team."""
-    first, second = np.zeros(TILE, np.float32), np.zeros(TILE, np.float32)
-    firsts, seconds = np.zeros(TILE), np.zeros(TILE)
+def _teams(values: Any, tile: int, postings: Any, sums: Any) -> None:
+    """Add activations to the sums of the predicates that are in a team."""
+    piece, total = np.zeros(TILE, np.float32), np.zeros(TILE)
     members = postings.teams.shape[1]
     for t in range(len(postings.teams)):
-        totals = np.zeros((members, 2, TILE))
+        totals = np.zeros((members, TILE))
         for code in range(1, 1 << members):
             begin, end = postings.team_starts[t, code], postings.team_starts[t, code + 1]
             if begin == end:
                 continue
-            _total(values, postings.team_places[begin:end], first, second, firsts, seconds)
+            _total(values, postings.team_places[begin:end], piece, total)
             for bit in range(members):
                 if code >> bit & 1:
                     for j in range(TILE):
-                        totals[bit, 0, j] += firsts[j]
-                        totals[bit, 1, j] += seconds[j]
+                        totals[bit, j] += total[j]
         for bit in range(members):
             p = postings.teams[t, bit]
             if p >= 0:
-                for j in range(wide):
-                    sums[p, low + j] += totals[bit, 0, j]
-                    squares[p, low + j] += totals[bit, 1, j]
+                for j in range(TILE):
+                    sums[tile, p, j] += totals[bit, j]
 
 
 @jit(inner=True)
-def predicates(values: Any, low: int, wide: int, postings: Any, sums: Any, squares: Any) -> None:
-    """Add activations and their squares to the sums of every predicate that holds somewhere."""
-    _teams(values, low, wide, postings, sums, squares)
+def predicates(values: Any, tile: int, postings: Any, sums: Any) -> None:
+    """Add activations to the sums of every predicate that holds somewhere, (tiles, predicates, TILE)."""
+    _teams(values, tile, postings, sums)
     in_team = np.zeros(len(postings.starts), np.bool_)
     for t in range(len(postings.teams)):
         for p in postings.teams[t]:
             if p >= 0:
                 in_team[p] = True
-    first, second = np.zeros(TILE, np.float32), np.zeros(TILE, np.float32)
-    firsts, seconds = np.zeros(TILE), np.zeros(TILE)
+    piece, total = np.zeros(TILE, np.float32), np.zeros(TILE)
     for p in range(len(postings.starts) - 1):
         begin, end = postings.starts[p], postings.starts[p + 1]
         if begin == end or in_team[p]:
             continue
         if end - begin <= PIECE:
-            _piece(values, postings.places[begin:end], first, second)
-            for j in range(wide):
-                sums[p, low + j] += first[j]
-                squares[p, low + j] += second[j]
+            _piece(values, postings.places[begin:end], piece)
+            for j in range(TILE):
+                sums[tile, p, j] += piece[j]
         else:
-            _total(values, postings.places[begin:end], first, second, firsts, seconds)
-            for j in range(wide):
-                sums[p, low + j] += firsts[j]
-                squares[p, low + j] += seconds[j]
+            _total(values, postings.places[begin:end], piece, total)
+            for j in range(TILE):
+                sums[tile, p, j] += total[j]

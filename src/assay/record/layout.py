@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from assay.record.sketch import Context
 
 NOTHING = -1
+TILE = 64  # units that compiled code goes through at a time
 TEAM = 6
 _OFTEN = 0.1  # share of the counted tokens at which a predicate of a team holds at least
 _LIMIT = 2**31  # document and start go into one number of 64 bits

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt64
 from numpy.typing import NDArray
 
-from assay.record.hashing import token_hashes
 from assay.record.sketch import Activations, Context, Halves, State, check_alike, widened
 
 
@@ -51,7 +50,7 @@ class RowSample:
         return np.asarray(np.quantile(self.values, q, axis=0), np.float64)
 
     def update(self, activations: Activations | Halves, context: Context) -> None:
-        hashes = token_hashes(context.keys, context.places, self.seed)
+        hashes = context.hashes(self.seed)
         wanted = context.counted
         if len(self) == self.size:
             wanted = wanted & (hashes <= self.hashes[-1])

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32, Int32, Int64, UInt16, UInt64
 from numpy.typing import NDArray
 from scipy import sparse
 
+from assay.record.hashing import token_hashes
 from assay.record.layout import Layout, Postings, lay_out, post
 
 State = dict[str, NDArray[Any]]
@@ -63,6 +64,16 @@ class Context:
             ValueError: there are no predicates.
         """
         return post(self)
+
+    def hashes(self, seed: int) -> UInt64[NDArray[np.uint64], " n"]:
+        """(n,) what a row sample is drawn by; the same for all sites, so made once."""
+        if seed not in self._hashes:
+            self._hashes[seed] = token_hashes(self.keys, self.places, seed)
+        return self._hashes[seed]
+
+    @cached_property
+    def _hashes(self) -> dict[int, UInt64[NDArray[np.uint64], " n"]]:
+        return {}
 
     def counting(self, rows: Bool[NDArray[np.bool_], " n"]) -> Context:
         """The same tokens with other rows counted."""

@@ -67,7 +67,7 @@ class PredicateSums:
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> PredicateSums:
         sums = state["sums"]
-        made = cls(*sums.shape, sums.dtype.type)
+        made = cls(sums.shape[0], sums.shape[1], sums.dtype.type)
         made.counts = state["counts"]
         made._put(sums)
         return made

@@ -174,6 +174,7 @@ def test_the_run_is_whole(outcome: ExplainOutcome) -> None:
     assert "<svg" in stored.file("figure.svg").read_text()
     assert stored.spec["asked"]["units"] == NAMED
     assert stored.spec["resolved"]["targets"] == [f"L1.mlp_act:{i}" for i in range(11)]
+    assert stored.spec["resolved"]["effects"].startswith("fp32")
     assert stored.spec["corpus"]["tokens"]["test"] == len(stored.tensor("test", "ids"))
 
 

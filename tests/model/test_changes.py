@@ -111,8 +111,10 @@ def test_only_what_reads_the_edited_tensor_is_multiplied_in_fp32(name: str) -> N
 @pytest.mark.parametrize(("dtype", "here"), [(torch.float64, True), (torch.bfloat16, True), (torch.float32, False)])
 def test_passes_are_whole_elsewhere(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, here: bool) -> None:
     monkeypatch.setattr(changes, "computes_bf16", lambda device: here)
-    _, whole, once, _, _ = _passes(tiny("llama", dtype), 1, SiteId(1, "mlp_act"))
+    subject = tiny("llama", dtype)
+    _, whole, once, _, _ = _passes(subject, 1, SiteId(1, "mlp_act"))
     assert torch.equal(once, whole)
+    assert changes.arithmetic(subject) == ("fp32, changes through weights in bf16" if here else "fp32")
 
 
 @pytest.mark.usefixtures("bf16")

@@ -26,14 +26,14 @@ from torch import Tensor
 
 from assay.core.ids import SiteId, UnitId
 from assay.explain.divergences import ChangeOfLogits
-from assay.model.changes import Changes
+from assay.model.changes import Changes, arithmetic
 
 if TYPE_CHECKING:
     from assay.explain.material import Part, Progress
     from assay.model import Subject
     from assay.model.units import Units
 
-BATCH = 16
+BATCH = 24
 PADDING = 8
 
 
@@ -105,7 +105,7 @@ class Behaviour:
         below: dict[int, list[Tensor]] = {layer: [] for layer in layers}
         floor: list[NDArray[np.float64]] = []
         for start in range(0, len(rows), BATCH):
-            progress("unedited pass in fp32", start / len(rows))
+            progress(f"unedited pass ({arithmetic(self.subject)}: effects drown in bf16)", start / len(rows))
             part = slice(start, start + BATCH)
             with self.subject.capture(sites) as seen:
                 hidden = self.subject.hidden(ids[part], mask[part])

@@ -19,6 +19,7 @@ from assay.explain.study import Study
 from assay.explain.verdicts import ARMS
 from assay.explain.whole.scope import whole_scope
 from assay.judge import Judge, LocalJudge
+from assay.model.changes import arithmetic
 from assay.store import RunWriter, runs_root
 from assay.text import Corpus, load_corpus
 
@@ -84,7 +85,7 @@ def explain(
         root,
         "explain",
         asked=asked,
-        resolved=resolved | {"arms": list(ARMS)},
+        resolved=resolved | {"arms": list(ARMS), "effects": arithmetic(subject) if request.behaviour else None},
         subject=describe(subject),
         corpus=describe_text(corpus, also, material),
     )

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 def multiplies_changes(subject: Subject) -> bool:
     """Whether products of changes can be left to bf16: the subject is in fp32, in one place that computes bf16."""
-    return subject.dtype == torch.float32 and computes_bf16(subject.device) and not is_spread(subject.model)
+    return subject.dtype == torch.float32 and _can(subject)
+
+
+def arithmetic(subject: Subject) -> str:
+    """How effects are measured on this subject, or on a copy of it in fp32 where it is in another dtype."""
+    return "fp32, changes through weights in bf16" if _can(subject) else "fp32"
+
+
+def _can(subject: Subject) -> bool:
+    return computes_bf16(subject.device) and not is_spread(subject.model)
 
 
 class _Product(NamedTuple):

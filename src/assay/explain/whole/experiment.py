@@ -27,6 +27,7 @@ from assay.explain.whole.shards import Shard, Shards, exemplar_arrays
 from assay.explain.whole.sketches import sketch_layer
 from assay.explain.whole.tables import KINDS
 from assay.explain.whole.verdicts import Verdicts, deciding_rows, judge_all, numbered, per_layer
+from assay.model.changes import arithmetic
 from assay.record.layers import LayerActivations, walk
 from assay.record.lock import locked
 from assay.referee import BehaviourCheck
@@ -66,6 +67,7 @@ def explain_whole(
         "targets": [f"{site}:all" for site in scope.sites],
         "length": material.fit.table.length,
         "arms": list(ARMS),
+        "effects": arithmetic(subject) if request.behaviour else None,
         "whole": True,
         "replicates": REPLICATES,
     }

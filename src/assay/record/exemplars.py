@@ -65,12 +65,11 @@ class Exemplars:
 
     def remember(self, context: Context, entered: Bool[NDArray[np.bool_], " w"]) -> None:
         """Keep the tokens of the windows of a block from which something has entered."""
-        layout = context.layout
-        for number in np.flatnonzero(entered):
-            places = layout.grid[number]
-            ids = np.full(self.length, PAD, np.int32)
-            ids[: len(places)] = np.where(places == NOTHING, np.int32(PAD), context.ids[layout.order[places]])
-            self._windows.setdefault(int(layout.keys[number]), ids)
+        keys, shown = context.layout.keys, context.shown
+        short = self.length - shown.shape[1]
+        for number in np.flatnonzero(entered).tolist():
+            ids = np.pad(shown[number], (0, short), constant_values=PAD) if short else shown[number]
+            self._windows.setdefault(int(keys[number]), ids)
         if len(self._windows) > self._patience:
             self._forget()
             self._patience = 2 * len(self._windows) + _SPARE

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from assay.record.hashing import token_hashes
-from assay.record.layout import Layout, Postings, lay_out, post
+from assay.record.layout import NOTHING, Layout, Postings, lay_out, post
 
 State = dict[str, NDArray[Any]]
 Activations = Float32[NDArray[np.float32], "n u"]
@@ -55,6 +55,12 @@ class Context:
     def layout(self) -> Layout:
         """The rows by document and by window."""
         return lay_out(self)
+
+    @cached_property
+    def shown(self) -> Int32[NDArray[np.int32], "w longest"]:
+        """The tokens of each window of the layout, -1 where there is nothing."""
+        grid = self.layout.grid
+        return np.where(grid == NOTHING, np.int32(NOTHING), self.ids[self.layout.order[grid]])
 
     @cached_property
     def postings(self) -> Postings:

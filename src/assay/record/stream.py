@@ -121,8 +121,9 @@ def real_rows(
     import torch
 
     values = captured.flatten(0, 1) if bool(mask.all()) else captured[mask == 1]
-    # NaN and infinity survive a sum, so the rows are looked at only where that is not finite
-    if not bool(torch.isfinite(values.sum(dtype=torch.float32))):
+    # NaN and infinity survive a sum, so the rows are looked at only where that is not finite; fp16 would overflow
+    wide = torch.float32 if values.dtype == torch.float16 else None
+    if not bool(torch.isfinite(values.sum(dtype=wide))):
         broken = torch.isfinite(values).all(1).logical_not().nonzero()
         if len(broken):
             raise _not_finite(site, table, int(flat[int(broken[0, 0])]), document_ids)

@@ -185,6 +185,19 @@ def test_last_passes_over_a_run_that_is_not_whole(tmp_path: Path) -> None:
     assert open_run("last", tmp_path).path == whole
 
 
+def test_last_passes_over_recordings(tmp_path: Path) -> None:
+    """Their name is what their maker called them, and may come after every date."""
+    whole = synthetic.write_run(tmp_path)
+    recording = tmp_path / "recording"
+    shutil.copytree(whole, recording)
+    spec = json.loads((recording / "spec.json").read_text())
+    (recording / "spec.json").write_text(json.dumps(spec | {"id": "recording", "verb": "record"}))
+    assert open_run("last", tmp_path).path == whole
+    shutil.rmtree(whole)
+    with pytest.raises(RunError, match="but recordings; make one"):
+        open_run("last", tmp_path)
+
+
 def test_no_run_at_all_says_where_it_looked(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=rf"there is no run in {tmp_path}/none; make one with 'assay explain'"):
         open_run("last", tmp_path / "none")

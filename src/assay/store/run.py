@@ -157,6 +157,8 @@ def _info(path: Path) -> RunInfo:
 def open_run(name: str | Path = "last", root: str | Path | None = None) -> Run:
     """Open a run by path, by id, by a part of its id that only one run has, or the ``last`` whole one.
 
+    A recording that lies among the runs is never the last one: it holds no claims.
+
     ``root`` is where ids are looked for; see :func:`runs_root`.
 
     Raises:
@@ -180,7 +182,10 @@ def open_run(name: str | Path = "last", root: str | Path | None = None) -> Run:
 
 
 def _last(base: Path, runs: Sequence[RunInfo]) -> Run:
+    runs = [info for info in runs if info.spec.get("verb") != "record"]
     whole = [info for info in runs if info.state == "whole"]
+    if not whole and not runs:
+        raise RunError(f"there is no run in {base} but recordings; make one with 'assay explain'")
     if not whole:
         states = ", ".join(f"{info.id} is {info.state}" for info in runs[-3:])
         raise RunError(f"no run in {base} is whole: {states}; make one with 'assay explain'")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from assay.model import Subject
     from assay.model.units import Units
 
-BATCH = 24
+BATCH = 24  # excerpts at once: all of a unit's, for small products are slow
 PADDING = 8
 
 
@@ -104,8 +104,9 @@ class Behaviour:
         sites = [SiteId(layer, "resid_pre") for layer in sorted(layers)]
         below: dict[int, list[Tensor]] = {layer: [] for layer in layers}
         floor: list[NDArray[np.float64]] = []
+        how = arithmetic(self.subject)
         for start in range(0, len(rows), BATCH):
-            progress(f"unedited pass ({arithmetic(self.subject)}: effects drown in bf16)", start / len(rows))
+            progress(f"unedited pass (effects in {how}: all in bf16 would drown them)", start / len(rows))
             part = slice(start, start + BATCH)
             with self.subject.capture(sites) as seen:
                 hidden = self.subject.hidden(ids[part], mask[part])

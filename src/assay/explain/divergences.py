@@ -73,8 +73,10 @@ def quick_jensen_shannon(p: Float[Tensor, "n v"], change: Float[Tensor, "n v"]) 
     bits = change.view(torch.uint16) if half else change.float().view(torch.uint32)
     found = np.empty(len(p))
     divergences(p.numpy(), bits.numpy(), np.uint32(16 if half else 0), found)
-    for row in np.flatnonzero(np.isnan(found)):
-        found[row] = jensen_shannon(p[row : row + 1], change[row : row + 1].float()).item()
+    left = np.flatnonzero(np.isnan(found))
+    for start in range(0, len(left), ROWS):
+        rows = left[start : start + ROWS]
+        found[rows] = jensen_shannon(p[rows], change[rows].float()).numpy()
     return torch.from_numpy(found)
 
 

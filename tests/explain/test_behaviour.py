@@ -100,6 +100,19 @@ def test_every_arm_is_what_full_passes_give(
         assert found.j[name] == pytest.approx(expected, rel=tolerance, abs=1e-9), name
 
 
+def test_how_many_excerpts_are_run_at_once_changes_nothing(
+    model: Planted, part: Part, real: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, arms = model.subject.with_dtype(torch.float64), arms_of(real, part)
+    runs = Behaviour(subject, part, {1}, 0, quiet)
+    at_once = runs.run(UNIT, real, arms)
+    monkeypatch.setattr(behaviour, "BATCH", 5)
+    in_parts = runs.run(UNIT, real, arms)
+    assert np.array_equal(in_parts.windows, at_once.windows)
+    for name, j in at_once.j.items():
+        assert in_parts.j[name] == pytest.approx(j, rel=1e-6, abs=1e-12), name
+
+
 def test_an_edit_above_a_cached_residual_equals_one_in_a_full_pass(model: Planted, part: Part) -> None:
     subject, length = model.subject, 32
     rows = np.flatnonzero(part.table.lengths >= length)[:6]

@@ -18,6 +18,7 @@ from assay.errors import RunError
 from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.material import gather_material
 from assay.explain.verdicts import ARMS, recompute
+from assay.model.changes import arithmetic
 from assay.store import open_run
 from assay.testing import Planted
 from explain.bench import planted_text, true_rules
@@ -159,7 +160,7 @@ def test_the_summary_sums_up(outcome: ExplainOutcome) -> None:
 # the run
 
 
-def test_the_run_is_whole(outcome: ExplainOutcome) -> None:
+def test_the_run_is_whole(model: Planted, outcome: ExplainOutcome) -> None:
     stored = open_run(outcome.run_path)
     tensors = {f"tensors/{name}.safetensors" for name in ("test", "behaviour", "exemplars")}
     tables = {f"{name}.parquet" for name in ("units", "claims", "evidence", "tokens")}
@@ -174,7 +175,7 @@ def test_the_run_is_whole(outcome: ExplainOutcome) -> None:
     assert "<svg" in stored.file("figure.svg").read_text()
     assert stored.spec["asked"]["units"] == NAMED
     assert stored.spec["resolved"]["targets"] == [f"L1.mlp_act:{i}" for i in range(11)]
-    assert stored.spec["resolved"]["effects"].startswith("fp32")
+    assert stored.spec["resolved"]["effects"] == arithmetic(model.subject)
     assert stored.spec["corpus"]["tokens"]["test"] == len(stored.tensor("test", "ids"))
 
 

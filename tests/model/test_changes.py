@@ -75,7 +75,7 @@ def _passes(subject: Subject, layer: int, site: SiteId) -> tuple[torch.Tensor, .
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("kind", ["mlp_act", "head", "resid_pre", "resid_post"])
 def test_the_change_of_an_edit_is_that_of_whole_passes(name: str, kind: str) -> None:
-    """bf16 keeps some three digits of the change; of the residual, it would keep less than the whole of this one."""
+    """bf16 keeps some three digits of the change; of the residual, it would lose several times this change."""
     subject = tiny(name)
     base, whole, once, twice, still = _passes(subject, 1, SiteId(1, kind))
     size = (whole - base).norm()
@@ -84,7 +84,7 @@ def test_the_change_of_an_edit_is_that_of_whole_passes(name: str, kind: str) -> 
     assert torch.equal(once, twice)
     assert torch.equal(still, base)
     rounded = base.to(torch.bfloat16).float() - base
-    assert rounded.norm() > size / 10
+    assert rounded.norm() > 4 * size
 
 
 @pytest.mark.usefixtures("bf16")
@@ -119,7 +119,7 @@ def test_passes_are_whole_elsewhere(monkeypatch: pytest.MonkeyPatch, dtype: torc
 
 @pytest.mark.usefixtures("bf16")
 def test_what_was_forgotten_changes_nothing() -> None:
-    subject, made = tiny("llama"), None
+    subject = tiny("llama")
     ids, mask = token_batch("none")
     made = Changes(subject)
     with made.unedited():

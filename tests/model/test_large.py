@@ -13,7 +13,7 @@ import torch
 
 from assay.core.ids import SiteId, UnitId
 from assay.errors import StorageError, UsageError
-from assay.model import Subject, load
+from assay.model import Subject, changes, load
 from assay.model.large import is_spread
 from assay.testing import check_subject
 from model.tiny_models import CONFIGS, tiny, tiny_model, tiny_tokenizer, token_batch
@@ -67,6 +67,26 @@ def test_edits_and_partial_passes_act(spread: Callable[..., Subject]) -> None:
             changed = subject.forward_from(1, start, mask)
             assert torch.equal(changed, plain.forward_from(1, start, mask))
         assert not torch.equal(changed, plain.hidden(ids, mask))
+
+
+def test_edited_passes_of_a_spread_model_are_whole(
+    spread: Callable[..., Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights come and go, so no copies of them in bf16 are kept."""
+    monkeypatch.setattr(changes, "computes_bf16", lambda device: True)
+    subject, plain = spread("llama", 0.75), tiny("llama")
+    assert (changes.arithmetic(subject), changes.arithmetic(plain)) == (
+        "fp32",
+        "fp32, changes through weights in bf16",
+    )
+    ids, mask = token_batch("right")
+    made = changes.Changes(subject)
+    with made.unedited():
+        subject.hidden(ids, mask)
+    with subject.edit(SiteId(0, "mlp_act"), lambda t: t * 2):
+        with made.edited():
+            found = subject.hidden(ids, mask)
+        assert torch.equal(found, subject.hidden(ids, mask))
 
 
 def test_another_dtype_is_loaded_once_more(spread: Callable[..., Subject]) -> None:

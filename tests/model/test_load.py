@@ -98,8 +98,8 @@ def test_wrong_dtype_or_device(dtype: Any, device: Any, message: str) -> None:
         load(dtype=dtype, device=device)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_absent_cuda_is_refused() -> None:
+def test_absent_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="device 'cuda' was asked for, but torch sees 0 CUDA devices; try cpu"):
         load(device="cuda")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from assay.errors import StorageError
-from assay.store.atomic import make_directory, write_bytes, write_json, write_tensors, write_text
+from assay.store.atomic import make_directory, remove_unfinished, write_bytes, write_json, write_tensors, write_text
 
 NOBODY = 65534
 
@@ -82,6 +82,31 @@ except StorageError as error:
     assert "File too large" in done.stdout
     assert "free some space" in done.stdout
     assert names(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = """
+import os, sys, threading
+from pathlib import Path
+import numpy as np
+from assay.store.atomic import write_tensors
+
+folder = Path(sys.argv[1])
+array = np.zeros(50_000_000, np.uint8)
+threading.Thread(target=write_tensors, args=(folder / "tensors" / "a.safetensors", {"a": array})).start()
+while not any(path.name.startswith(".tmp") for path in folder.rglob("*")):  # safetensors' own file
+    pass
+os._exit(9)
+"""
+    (tmp_path / "tensors").mkdir()
+    write_text(tmp_path / "kept.tmp", "")
+    write_text(tmp_path / ".lock", "")
+    (tmp_path / "tensors" / ".a.json.12ab34cd.tmp").touch()
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 9
+    left = [path.name for path in (tmp_path / "tensors").iterdir()]
+    assert any(name.startswith(".tmp") and not name.endswith(".tmp") for name in left)
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".lock", "kept.tmp", "tensors"]
 
 
 def test_no_write_permission_is_one_line(tmp_path: Path) -> None:

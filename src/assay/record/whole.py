@@ -30,7 +30,7 @@ from assay.record.request import BATCH_TOKENS, Plan, RecordOutcome, RecordReques
 from assay.record.sketch import Activations, Halves
 from assay.record.spill import Spill
 from assay.record.stored import DOCUMENTS, TABLE, check_same, spec_at
-from assay.store.atomic import make_directory, write_json, write_tensors
+from assay.store.atomic import make_directory, remove_unfinished, write_json, write_tensors
 from assay.store.provenance import provenance
 from assay.store.run import open_path
 from assay.store.schema import SCHEMA
@@ -76,8 +76,7 @@ def record_sites(
     make_directory(out)
     with locked(out):
         spec = spec_at(out)
-        for left in out.rglob(".*.tmp"):  # by a process that was killed while it wrote
-            left.unlink()
+        remove_unfinished(out)
         if spec is not None:
             check_same(out, {"asked": request.asked()}, spec)
         corpus = corpus or load_corpus(request.corpus, progress, tokens=request.tokens)

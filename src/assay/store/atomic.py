@@ -60,6 +60,16 @@ def replacing(path: Path) -> Generator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(directory: Path) -> None:
+    """Remove, at any depth, what a process that was killed while it wrote left behind.
+
+    Ours end in ``.tmp``; ``.tmp`` and six letters is safetensors', which renames a file of its own into place.
+    """
+    for pattern in (".*.tmp", ".tmp*"):
+        for left in directory.rglob(pattern):
+            left.unlink(missing_ok=True)
+
+
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -129,9 +129,12 @@ def test_a_run_that_was_broken_off_is_taken_up(
         run(model, tmp_path, stop_at)
     [left] = tmp_path.iterdir()
     assert not (left / "done.json").exists()
+    (left / "tensors").mkdir(exist_ok=True)
+    (left / "tensors" / ".tmpa1B2c3").touch()  # as a kill within a write leaves it
     again = run(model, tmp_path)
     assert again.run_path == left
     assert not (left / "work").exists()
+    assert not list(left.rglob(".*tmp*"))
     whole, stored = open_run(str(outcome.run_path)), open_run(str(left))
     for name in ("units", "claims", "evidence", "tokens"):
         assert stored.table(name).equals(whole.table(name))

@@ -32,7 +32,7 @@ from assay.record.layers import LayerActivations, walk
 from assay.record.lock import locked
 from assay.referee import BehaviourCheck
 from assay.store import RunWriter, runs_root
-from assay.store.atomic import make_directory, write_tensors
+from assay.store.atomic import make_directory, remove_unfinished, write_tensors
 from assay.store.schema import build_table
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def explain_whole(
     with writer, locked(writer.path):
         if writer.taken_up:
             progress(f"going on with run {writer.id}, which was broken off")
+            remove_unfinished(writer.path)
         study = _Whole(request, subject, material, scope, writer, progress)
         study.layers()
         result = study.finish()

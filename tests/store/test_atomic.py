@@ -99,14 +99,16 @@ while not any(path.name.startswith(".tmp") for path in folder.rglob("*")):  # sa
 os._exit(9)
 """
     (tmp_path / "tensors").mkdir()
-    write_text(tmp_path / "kept.tmp", "")
-    write_text(tmp_path / ".lock", "")
+    kept = {"kept.tmp", ".lock", ".tmp", ".tmp-notes", ".notes.tmp", "a.json.12ab34cd.tmp"}
+    for name in kept:
+        write_text(tmp_path / name, "")
+    (tmp_path / ".tmpFolder").mkdir()
     (tmp_path / "tensors" / ".a.json.12ab34cd.tmp").touch()
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 9
     left = [path.name for path in (tmp_path / "tensors").iterdir()]
     assert any(name.startswith(".tmp") and not name.endswith(".tmp") for name in left)
     remove_unfinished(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == [".lock", "kept.tmp", "tensors"]
+    assert {path.name for path in tmp_path.rglob("*")} == {*kept, ".tmpFolder", "tensors"}
 
 
 def test_no_write_permission_is_one_line(tmp_path: Path) -> None:

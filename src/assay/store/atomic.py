@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from assay.errors import StorageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.tmp[0-9A-Za-z]{6}")
 
 
 def storage_error(path: Path, error: OSError | SafetensorError) -> StorageError:
@@ -61,13 +63,20 @@ def replacing(path: Path) -> Generator[Path]:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Remove, at any depth, what a process that was killed while it wrote left behind.
+    """Remove, at any depth, what a process that was killed while it wrote left behind, and nothing else.
 
-    Ours end in ``.tmp``; ``.tmp`` and six letters is safetensors', which renames a file of its own into place.
+    Ours end in eight digits and ``.tmp``; ``.tmp`` and six letters is safetensors', which renames a file of its own
+    into place.
+
+    Raises:
+        StorageError: one of them can't be removed.
     """
-    for pattern in (".*.tmp", ".tmp*"):
-        for left in directory.rglob(pattern):
-            left.unlink(missing_ok=True)
+    for path in directory.rglob(".*"):
+        if _UNFINISHED.fullmatch(path.name) and path.is_file():
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise storage_error(path, error) from error
 
 
 def _flush(path: Path) -> None:

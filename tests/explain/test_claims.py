@@ -126,6 +126,37 @@ def test_every_explainer_has_a_version() -> None:
     assert set(VERSIONS) == {*EXPLAINERS, WRITTEN}
 
 
+def test_golden_rules_and_lookups(bench: Bench) -> None:
+    """If this fails, explainers say something else than in stored runs: raise the version, and write the new ones."""
+    assert (VERSIONS["rules"], VERSIONS["lookup"]) == (2, 1)
+    fitter = Fitter(bench.material.fit.view, bench.subject.vocab_size, ("rules", "lookup"), rules=2)
+    found = {}
+    for kind in ("context", "polysemantic"):
+        unit = bench.unit(kind)
+        found[kind] = fitter.fit(unit, np.ascontiguousarray(bench.fit[:, unit.index]), references=False).explanations
+    rules = {kind: made["rules"].to_json()["rules"] for kind, made in found.items()}
+    assert {kind: [rule["when"] for rule in own] for kind, own in rules.items()} == {
+        "context": [
+            [{"slot": "previous token", "named": "colour"}, {"slot": "token", "named": "starts a word"}],
+            [
+                {
+                    "slot": "token",
+                    "any_of": [" garden", " river", " letter", " horse", " table", " bridge", " quartz"],
+                },
+                {"slot": "previous token", "named": "colour"},
+            ],
+        ],
+        "polysemantic": [
+            [{"slot": "token", "named": "coordinating conjunction"}],
+            [{"slot": "token", "any_of": [" old", " small", " quiet", " broken", " warm", " strange"]}],
+        ],
+    }
+    values = [rule["value"] for own in rules.values() for rule in own]
+    assert values == pytest.approx([1.17707, -0.259511, 0.987581, -0.972028], rel=1e-4)
+    entries = {" but": 1.00459, " old": -0.926851, " and": 0.965103, " small": -1.09694, " quiet": -1.06518}
+    assert found["polysemantic"]["lookup"].entries == pytest.approx(entries, rel=1e-4)
+
+
 def test_prose_is_given_and_its_references_have_its_length(bench: Bench) -> None:
     prose = Prose("It fires on words such as red.", 7, 1024, "mock", ("explain@1", "simulate@1"), ())
     fitter = Fitter(bench.material.fit.view, bench.subject.vocab_size, ("rules", "self"), rules=2)

@@ -22,7 +22,7 @@ import numpy as np
 
 from assay.explain.whole.compare import compare_runs, comparison_figure, comparison_json
 from assay.explain.whole.figure import depth_figure
-from assay.stats.strata import SINGLE, paired_difference, trained_minus_twin
+from assay.stats.strata import SINGLE, mean_over_units, trained_minus_twin
 from assay.store import Run, open_run
 from assay.store.query import answer
 
@@ -91,8 +91,8 @@ def whole(run: Run) -> dict[str, Any]:
 
 def mean(values: Sequence[float]) -> dict[str, float]:
     """A mean over units with its 95 % interval; units are drawn again, not documents."""
-    own = np.array(values, dtype=np.float64)
-    return dict(zip(("mean", "lo", "hi"), map(float, paired_difference(own, np.zeros_like(own))), strict=True))
+    found = mean_over_units(np.array(values, dtype=np.float64))
+    return dict(zip(("mean", "lo", "hi"), map(float, found), strict=True))
 
 
 def beside_nulls(run: Run) -> dict[str, Any]:

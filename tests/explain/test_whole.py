@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assay.cli.app import run as cli
+from assay.cli.numbers import interval_text, score_text
 from assay.core.ids import SiteId, UnitId
 from assay.errors import UsageError
 from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.material import WHOLE_SHARES, gather_material
 from assay.explain.whole.compare import compare_runs, comparison_figure, comparison_json
 from assay.explain.whole.scope import whole_scope
+from assay.explain.whole.verdicts import mean_beside_null
 from assay.model.twins import twin
 from assay.record import stream
 from assay.rules import Lookup, RuleList
@@ -119,6 +122,62 @@ def test_entries_keep_the_contract(outcome: ExplainOutcome) -> None:
     for entry in every:
         missing = {name for name in ("r", "r_context", "f1", "auprc", "behaviour", "rank") if entry[name] is None}
         assert missing <= set(entry["unscored"])
+
+
+def test_means_stand_beside_the_means_of_their_best_nulls(outcome: ExplainOutcome) -> None:
+    summary = outcome.result["summary"]
+    own = [e for e in entries(open_run(str(outcome.run_path))) if e["explainer"] == "rules" and e["r"] is not None]
+    for row, layer in [(summary, None), *((row, row["layer"]) for row in summary["per_layer"])]:
+        units = [entry for entry in own if layer is None or entry["unit"].startswith(f"L{layer}.")]
+        r = np.array([entry["r"] for entry in units])
+        assert row["mean_r"] == pytest.approx(r.mean())
+        assert row["mean_null"] == pytest.approx(np.mean([max(entry["nulls"].values()) for entry in units]))
+        again = r[np.random.default_rng(3).integers(len(r), size=(20_000, len(r)))].mean(axis=1)
+        expected = np.quantile(again, (0.025, 0.975))
+        assert (row["mean_r_lo"], row["mean_r_hi"]) == pytest.approx(expected, abs=0.1 * np.diff(expected).item())
+
+
+def test_few_units_have_a_mean_and_no_interval() -> None:
+    r, nulls = np.array([0.5, np.nan, 0.3]), np.array([[0, 0.1, 0.05], [0, 0.9, 0.9], [0, -0.1, np.nan]])
+    found = mean_beside_null(r, nulls)
+    assert found == {"mean_r": pytest.approx(0.4), "mean_r_lo": None, "mean_r_hi": None, "mean_null": 0.05}
+    assert set(mean_beside_null(r * np.nan, nulls).values()) == {None}
+
+
+def test_what_is_printed_and_drawn_is_what_was_found(
+    outcome: ExplainOutcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored, summary = open_run(str(outcome.run_path)), outcome.result["summary"]
+    assert cli(["show", str(outcome.run_path)]) == 0
+    said = capsys.readouterr().out
+    page = stored.file("page.html").read_text()
+    assert max(map(len, said.splitlines())) <= 100
+    for row in summary["per_layer"]:
+        mean, null, median = (score_text(row[name]) for name in ("mean_r", "mean_null", "median_r"))
+        shares = [f"{row[name] / row['units']:.0%}" for name in ("above_lookup", "predicts")]
+        references = [score_text(row["references"][name]) for name in ("lookup", "bigram_full")]
+        [line] = [line.split() for line in said.splitlines() if line.split()[:1] == [str(row["layer"])]]
+        assert [line[1], *line[3:]] == [mean, null, median, *references, *shares]
+        bounds = f"{row['mean_r_lo']:.2f} to {row['mean_r_hi']:.2f}, over units"
+        assert f'title="{bounds}">{row["mean_r"]:.2f}</td><td class="n">{row["mean_null"]:.2f}</td>' in page
+    bounds = interval_text(summary["mean_r_lo"], summary["mean_r_hi"])
+    means = f"{score_text(summary['mean_r'])} {bounds}, of their best nulls {score_text(summary['mean_null'])}"
+    assert f"{summary['units']} units, mean r  {means}; behaviour tested on 2 of them" in said
+    drawn = [e for e in entries(stored) if e["explainer"] == "rules" and f"{e['unit']}  r " in said]
+    assert len(drawn) == 5
+    for entry in drawn:
+        null = score_text(max(entry["nulls"].values()))
+        assert f"{interval_text(entry['r_lo'], entry['r_hi'])}, best null {null}  {entry['verdict']}" in said
+    lines = json.loads(stored.file("figure.json").read_text())["vconcat"][0]["layer"][3]["data"]["values"]
+    drawn_nulls = [point["r"] for point in lines if point["series"] == "best null"]
+    assert drawn_nulls == [row["mean_null"] for row in summary["per_layer"]]
+
+
+def test_json_of_a_whole_run_is_the_contract(outcome: ExplainOutcome, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["show", str(outcome.run_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["units"] == list(entries(open_run(str(outcome.run_path))))
+    assert said["summary"] == json.loads(json.dumps(outcome.result["summary"]))
 
 
 @pytest.mark.parametrize("stop_at", ["layer 0: testing", "layer 1: recording", "layer 1: learning", "replacing"])

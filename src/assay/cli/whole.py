@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from assay.cli.numbers import STYLES, score_text
+from assay.cli.numbers import STYLES, beside, highest, score_text
 from assay.cli.plain import plain
 from assay.cli.report import also_line, cut, heading, print_files
 from assay.cli.screen import screen
@@ -48,7 +48,7 @@ def print_whole_json(run: Run) -> None:
 
 
 def print_whole(run: Run) -> None:
-    """Print what the units of each layer come to, and a few of them.
+    """Print what the units of each layer come to, and a few of them. Runs of old may know no mean null.
 
     Raises:
         RunError: the run holds no result, or it is damaged.
@@ -66,7 +66,7 @@ def print_whole(run: Run) -> None:
 
 def _layers(summary: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("layer", "mean r", "", "median", "lookup", "bigram, full", "above lookup", "predict"):
+    for name in ("layer", "mean r", "", "null", "median", "lookup", "bigram, full", "above lookup", "predict"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for row in summary["per_layer"]:
         r, units = row["mean_r"], row["units"]
@@ -75,6 +75,7 @@ def _layers(summary: Mapping[str, Any]) -> Table:
             str(row["layer"]),
             Text(score_text(r), style="bold"),
             Text.assemble(("━" * filled, "blue"), ("─" * (_BAR - filled), "dim")),
+            Text(score_text(row.get("mean_null")), style="dim"),
             score_text(row["median_r"]),
             Text(score_text(row["references"]["lookup"]), style="dim"),
             Text(score_text(row["references"]["bigram_full"]), style="dim"),
@@ -94,7 +95,10 @@ def _units(run: Run, width: int) -> Text:
     text = Text("\ndrawn at random\n", style="dim")
     for entry in entries(run, names):
         if entry["explainer"] == "rules":
-            text.append(f"{entry['unit']}  ", style="bold").append(f"r {score_text(entry['r'])}  ")
+            text.append(f"{entry['unit']}  ", style="bold").append("r ").append(
+                beside(entry["r"], entry["r_lo"], entry["r_hi"])
+            )
+            text.append(f", best null {score_text(highest(entry['nulls']))}  ", style="dim")
             text.append(entry["verdict"], style=STYLES[entry["verdict"]]).append("\n")
             text.append(cut(entry["explanation"], width) + "\n", style="default")
     return text
@@ -107,10 +111,10 @@ def _summary(summary: Mapping[str, Any]) -> Text:
         for i, verdict in enumerate(verdict for verdict in STYLES if counts.get(verdict)):
             lines.append(", " if i else "").append(f"{counts[verdict]:,} ").append(verdict, style=STYLES[verdict])
         lines.append("\n")
-    lines.append(
-        f"{summary['units']:,} units, mean r {score_text(summary['mean_r'])}; "
-        f"behaviour tested on {summary['behaviour_sample']} of them, drawn at random\n"
-    )
+    lines.append(f"{summary['units']:,} units, mean r ")
+    lines.append(beside(summary["mean_r"], *(summary.get(name) for name in ("mean_r_lo", "mean_r_hi"))))
+    lines.append(f", of their best nulls {score_text(summary.get('mean_null'))}; ")
+    lines.append(f"behaviour tested on {summary['behaviour_sample']} of them, drawn at random\n")
     lines.append(
         f"{summary['tokens']:,} tokens in {summary['seconds']:,.0f} s ({summary['forward_seconds']:,.0f} s of it "
         f"in the model), {summary['peak_rss_mb'] / 1024:.1f} GiB of memory at most",

@@ -183,8 +183,19 @@ def paired_difference(
     """
     if len(first) != len(second):
         raise UsageError(f"paired scores must be of the same units; got {len(first)} and {len(second)}")
-    gaps = _scored(first - second)
-    return interval(_mean(gaps), _resampled_means(gaps, replicates, np.random.default_rng(seed)))
+    return mean_over_units(first - second, replicates=replicates, seed=seed)
+
+
+def mean_over_units(scores: Float[np.ndarray, " n"], *, replicates: int = 2000, seed: int = 0) -> Interval:
+    """Mean score of units, which are resampled: how far it would move with other units, on the same documents.
+
+    Units without a score are left out.
+
+    Raises:
+        UsageError: an infinite score.
+    """
+    kept = _scored(scores)
+    return interval(_mean(kept), _resampled_means(kept, replicates, np.random.default_rng(seed)))
 
 
 def _scored(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:

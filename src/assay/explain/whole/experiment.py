@@ -26,7 +26,7 @@ from assay.explain.whole.scope import Scope
 from assay.explain.whole.shards import Shard, Shards, exemplar_arrays
 from assay.explain.whole.sketches import sketch_layer
 from assay.explain.whole.tables import KINDS
-from assay.explain.whole.verdicts import Verdicts, deciding_rows, judge_all, numbered, per_layer
+from assay.explain.whole.verdicts import Verdicts, deciding_rows, judge_all, mean_beside_null, numbered, per_layer
 from assay.model.changes import arithmetic
 from assay.record.layers import LayerActivations, walk
 from assay.record.lock import locked
@@ -216,7 +216,9 @@ class _Whole:
     def _result(self, verdicts: Verdicts, sample: Sample | None) -> dict[str, Any]:
         layers = per_layer(self.shards, self.scope.sites, verdicts, self.scope.width)
         read = [self.shards.read(site) for site in self.scope.sites]
-        r = np.concatenate([shard.arrays[f"{EXPLAINERS[0]}.r"][:, 0] for shard in read])
+        r, nulls = (
+            np.concatenate([shard.arrays[f"{EXPLAINERS[0]}.{name}"] for shard in read]) for name in ("r", "nulls")
+        )
         firsts = {kind: [n for _, k, n in numbered(self.scope.sites, self.scope.width) if k == kind] for kind in KINDS}
         by_explainer = {
             name: dict(
@@ -237,8 +239,8 @@ class _Whole:
             "units": None,
             "summary": {
                 "units": len(r),
-                "mean_r": float(np.nanmean(r)),
-                "median_r": float(np.nanmedian(r)),
+                **mean_beside_null(r[:, 0], nulls),
+                "median_r": float(np.nanmedian(r[:, 0])),
                 "verdicts": by_explainer,
                 "controls": controls,
                 "per_layer": layers,

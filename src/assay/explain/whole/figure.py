@@ -17,6 +17,7 @@ _LINES = {
     "lookup of equal length": (_VERMILION, "lookup"),
     "lookup, unlimited": (_GREEN, "lookup_full"),
     "bigram, unlimited": (_PURPLE, "bigram_full"),
+    "best null": (_GREY, "mean_null"),
 }
 
 
@@ -28,13 +29,13 @@ class Drawing(NamedTuple):
 
 
 def depth_figure(layers: Sequence[Mapping[str, Any]]) -> Drawing:
-    """The figure of a summary's ``per_layer``: quantiles of r, mean references, and the share that predicts."""
+    """The figure of a summary's ``per_layer``: quantiles of r, mean references and nulls, the share that predicts."""
     boxes = [
         {"layer": row["layer"], **dict(zip(("q05", "q25", "q50", "q75", "q95"), row["quantiles_r"], strict=True))}
         for row in layers
     ]
     lines = [
-        {"layer": row["layer"], "series": name, "r": row["mean_r"] if key == "mean_r" else row["references"][key]}
+        {"layer": row["layer"], "series": name, "r": row[key] if key in row else row["references"][key]}
         for name, (_, key) in _LINES.items()
         for row in layers
     ]

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.core.ids import SiteId
+from assay.explain.elsewhere import FEWEST_UNITS
 from assay.explain.evidence import number
 from assay.explain.whole.layer import EXPLAINERS
 from assay.explain.whole.shards import Shard, Shards
@@ -25,6 +27,7 @@ from assay.referee import (
 )
 from assay.referee.many import NULLS
 from assay.referee.verdict import CheckInput, judge_check, judge_differences
+from assay.stats.strata import mean_over_units
 
 REFERENCES = ("lookup", "bigram", "lookup_full", "bigram_full")
 NOT_RUN = "not run: behaviour is tested on a random sample"
@@ -151,7 +154,7 @@ def per_layer(shards: Shards, sites: Sequence[SiteId], verdicts: Verdicts, width
         out.append(
             {
                 "layer": site.layer,
-                "mean_r": _mean(r),
+                **mean_beside_null(r, arrays[f"{EXPLAINERS[0]}.nulls"]),
                 "median_r": number(float(np.nanmedian(r))) if not np.isnan(r).all() else None,
                 "quantiles_r": [number(float(q)) for q in np.nanquantile(r, (0.05, 0.25, 0.5, 0.75, 0.95))],
                 "predicts": sum(kind in ("predicts", "supported") for kind in kinds),
@@ -165,6 +168,22 @@ def per_layer(shards: Shards, sites: Sequence[SiteId], verdicts: Verdicts, width
             }
         )
     return out
+
+
+def mean_beside_null(r: NDArray[np.float64], nulls: NDArray[np.float64]) -> dict[str, float | None]:
+    """The mean r of units, with its interval over units where they are 20 or more, and the mean of their best nulls.
+
+    Args:
+        r: (u,) NaN where there is none.
+        nulls: (u, k).
+    """
+    known = ~np.isnan(r)
+    if not known.any():
+        return dict.fromkeys(("mean_r", "mean_r_lo", "mean_r_hi", "mean_null"))
+    mean = mean_over_units(r)
+    lo, hi = (mean.lo, mean.hi) if known.sum() >= FEWEST_UNITS else (np.nan, np.nan)
+    beside = float(np.nanmax(nulls[known], axis=1).mean())
+    return {"mean_r": mean.value, "mean_r_lo": number(lo), "mean_r_hi": number(hi), "mean_null": beside}
 
 
 def _mean(values: Any) -> float | None:

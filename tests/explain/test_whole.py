@@ -162,8 +162,9 @@ def test_what_is_printed_and_drawn_is_what_was_found(
         assert f'title="{bounds}">{row["mean_r"]:.2f}</td><td class="n">{row["mean_null"]:.2f}</td>' in page
     bounds = interval_text(summary["mean_r_lo"], summary["mean_r_hi"])
     means = f"{score_text(summary['mean_r'])} {bounds}, of their best nulls {score_text(summary['mean_null'])}"
-    assert f"{summary['units']} units, mean r  {means}; behaviour tested on 2 of them" in said
-    drawn = [e for e in entries(stored) if e["explainer"] == "rules" and f"{e['unit']}  r " in said]
+    assert f"{summary['units']} units, mean r {means}; behaviour tested on 2 at random" in said
+    own = [entry for entry in entries(stored) if entry["explainer"] == "rules"]
+    drawn = [entry for entry in own if f"{entry['unit']}  r {score_text(entry['r'])} [" in said]
     assert len(drawn) == 5
     for entry in drawn:
         null = score_text(max(entry["nulls"].values()))

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from assay.cli.numbers import STYLES, beside, highest, score_text
+from assay.cli.numbers import STYLES, highest, interval_text, score_text
 from assay.cli.plain import plain
 from assay.cli.report import also_line, cut, heading, print_files
 from assay.cli.screen import screen
@@ -95,9 +95,8 @@ def _units(run: Run, width: int) -> Text:
     text = Text("\ndrawn at random\n", style="dim")
     for entry in entries(run, names):
         if entry["explainer"] == "rules":
-            text.append(f"{entry['unit']}  ", style="bold").append("r ").append(
-                beside(entry["r"], entry["r_lo"], entry["r_hi"])
-            )
+            text.append(f"{entry['unit']}  ", style="bold").append(f"r {score_text(entry['r'])}")
+            text.append(f" {interval_text(entry['r_lo'], entry['r_hi'])}".rstrip(), style="dim")
             text.append(f", best null {score_text(highest(entry['nulls']))}  ", style="dim")
             text.append(entry["verdict"], style=STYLES[entry["verdict"]]).append("\n")
             text.append(cut(entry["explanation"], width) + "\n", style="default")
@@ -111,10 +110,10 @@ def _summary(summary: Mapping[str, Any]) -> Text:
         for i, verdict in enumerate(verdict for verdict in STYLES if counts.get(verdict)):
             lines.append(", " if i else "").append(f"{counts[verdict]:,} ").append(verdict, style=STYLES[verdict])
         lines.append("\n")
-    lines.append(f"{summary['units']:,} units, mean r ")
-    lines.append(beside(summary["mean_r"], *(summary.get(name) for name in ("mean_r_lo", "mean_r_hi"))))
+    bounds = interval_text(summary.get("mean_r_lo"), summary.get("mean_r_hi"))
+    lines.append(f"{summary['units']:,} units, mean r {score_text(summary['mean_r'])} {bounds}".rstrip())
     lines.append(f", of their best nulls {score_text(summary.get('mean_null'))}; ")
-    lines.append(f"behaviour tested on {summary['behaviour_sample']} of them, drawn at random\n")
+    lines.append(f"behaviour tested on {summary['behaviour_sample']} at random\n")
     lines.append(
         f"{summary['tokens']:,} tokens in {summary['seconds']:,.0f} s ({summary['forward_seconds']:,.0f} s of it "
         f"in the model), {summary['peak_rss_mb'] / 1024:.1f} GiB of memory at most",

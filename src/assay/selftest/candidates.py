@@ -9,9 +9,18 @@ import numpy as np
 from assay.explain.material import Part
 from assay.selftest.bench import Floats, Predict, by_rules, by_truth
 from assay.testing import Exhibit
+from assay.testing.gallery import Said
 
 TRUTH, MISSING, EXTRA = "truth", "labels missing", "labels too many"
 CORRUPTED = (MISSING, EXTRA)
+
+
+def told(exhibit: Exhibit) -> dict[str, Said]:
+    """By name, what is said of an exhibit in words and in rules: the truth, then its decoys.
+
+    A judge that simulates would be given the sentences, and stand in for the rules of :func:`candidates`.
+    """
+    return {TRUTH: exhibit.told, **exhibit.decoys}
 
 
 def candidates(exhibit: Exhibit, seed: int) -> dict[str, Predict]:

@@ -11,7 +11,7 @@ from assay.explain.material import Progress
 from assay.selftest.bench import Bench
 from assay.selftest.candidates import EXTRA, MISSING, TRUTH, candidates
 from assay.selftest.scores import SCORES, Examiner, Kind, applies
-from assay.stats import Estimate, Interval, document_weights
+from assay.stats import Calibration, Estimate, Interval, document_weights
 from assay.testing import Exhibit
 
 LEAST_SHARE = 0.25  # of the truth's score that must be lost when half of the labels are wrong: r loses .29 of it
@@ -40,14 +40,23 @@ class Pair(NamedTuple):
         return self.truth > self.other
 
 
-def examine_all(bench: Bench, examiner: Examiner, exhibits: Sequence[Exhibit], progress: Progress) -> Table:
-    """Every score of every candidate of every exhibit, on the test split."""
+class Examined(NamedTuple):
+    """Every score of every candidate on the test split, and the line and threshold of each, by exhibit and candidate."""
+
+    scores: Table
+    lines: Mapping[Exhibit, Mapping[str, tuple[Calibration, float | None]]]
+
+
+def examine_all(bench: Bench, examiner: Examiner, exhibits: Sequence[Exhibit], progress: Progress) -> Examined:
+    """Settle and score every candidate of every exhibit."""
     table: dict[Exhibit, Mapping[str, Mapping[str, Estimate]]] = {}
+    lines: dict[Exhibit, Mapping[str, tuple[Calibration, float | None]]] = {}
     for done, exhibit in enumerate(exhibits):
         progress(f"scoring what is said of {exhibit.name}", done / len(exhibits))
         settled = {name: bench.settle(exhibit, said) for name, said in candidates(exhibit, bench.seed).items()}
         table[exhibit] = examiner.examine(exhibit, settled)
-    return table
+        lines[exhibit] = {name: (one.line, one.threshold) for name, one in settled.items()}
+    return Examined(table, lines)
 
 
 def score_results(table: Table, seed: int) -> dict[str, dict[str, Any]]:

@@ -151,6 +151,4 @@ class Examiner:
         index = document_index(result.documents)
         weights = document_weights(index.n_documents, len(self.bench.weights), self.bench.seed)
         j = result.j
-        return {
-            name: ratio_score(j[name], j["mean"], index.of_token, result.weights, weights) for name in settled
-        }
+        return {name: ratio_score(j[name], j["mean"], index.of_token, result.weights, weights) for name in settled}

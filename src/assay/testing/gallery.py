@@ -28,8 +28,16 @@ from assay.rules import Condition, Rule, RuleList, View
 from assay.rules.rule import LISTED
 from assay.testing import gallery_weights as weights
 from assay.testing.gallery_beyond import BEYOND, Beyond, Graded
-from assay.testing.gallery_language import KINDS, SPECIAL, START, TOKEN_ID, VOCABULARY
-from assay.testing.gallery_language import gallery_corpus, sample_ids, tokenizer
+from assay.testing.gallery_language import (
+    KINDS,
+    SPECIAL,
+    START,
+    TOKEN_ID,
+    VOCABULARY,
+    gallery_corpus,
+    sample_ids,
+    tokenizer,
+)
 from assay.testing.gallery_rules import Compiler
 
 if TYPE_CHECKING:
@@ -147,9 +155,7 @@ def _carried(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     return far[:, ids >= 0]
 
 
-def _unrelated(
-    mix: NDArray[np.float64], far: NDArray[np.float64], signal: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _unrelated(mix: NDArray[np.float64], far: NDArray[np.float64], signal: NDArray[np.float64]) -> NDArray[np.float64]:
     """A mixture of the noise axes that does not covary with the signal: tokens nine apart know a little of each other."""
     together = (far - far.mean(1, keepdims=True)) @ (signal - signal.mean())
     return mix - together * (together @ mix) / (together @ together)
@@ -182,7 +188,9 @@ def _truth(row: Mapping[str, Any]) -> Said:
     return Said(row["says"], read_rules([rule for meaning in meanings for rule in meaning["fires"]]))
 
 
-def _exhibit(place: int, rows: Sequence[Mapping[str, Any]], truths: Sequence[Said], nonsense: Sequence[Said]) -> Exhibit:
+def _exhibit(
+    place: int, rows: Sequence[Mapping[str, Any]], truths: Sequence[Said], nonsense: Sequence[Said]
+) -> Exhibit:
     row, told = rows[place], truths[place]
     decoys = {kind: _said(row[kind]) for kind in DECOYS if kind in row}
     others = [truth for i, truth in enumerate(truths) if truth.rules is not None and i != place]
@@ -234,9 +242,7 @@ def _short(when: tuple[Condition, ...]) -> list[tuple[Condition, ...]]:
     longest = max((c for c in when if not c.negated), key=lambda c: len(c.any_of))
     half = len(longest.any_of) // 2
     parts = (replace(longest, any_of=longest.any_of[:half]), replace(longest, any_of=longest.any_of[half:]))
-    return [
-        short for part in parts for short in _short(tuple(part if c is longest else c for c in when))
-    ]
+    return [short for part in parts for short in _short(tuple(part if c is longest else c for c in when))]
 
 
 def _condition(text: str) -> Condition:

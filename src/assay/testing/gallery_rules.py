@@ -13,8 +13,19 @@ from assay.rules.classes import class_names, fold, membership
 from assay.rules.rule import Condition, RuleList
 from assay.rules.view import NEARBY
 from assay.testing.gallery_language import KINDS, VOCABULARY
-from assay.testing.gallery_weights import Circuit, Head, Reading, at_any, at_distance, at_follower, at_latest
-from assay.testing.gallery_weights import one, plus, times, tokens
+from assay.testing.gallery_weights import (
+    Circuit,
+    Head,
+    Reading,
+    at_any,
+    at_distance,
+    at_follower,
+    at_latest,
+    one,
+    plus,
+    times,
+    tokens,
+)
 
 BELOW, RULES = 0, 1  # layers: what heads bring and gates make of it; where rules are conjunctions of that
 AGAIN = KINDS["name"]  # the tokens whose repetition can be seen
@@ -96,9 +107,7 @@ class Compiler:
             self._axes[key] = self.circuit.staircase(BELOW, {self.count(chosen): 1.0}, steps)
         return self._axes[key]
 
-    def _sought(
-        self, how: str, make: Callable[[Sequence[str]], Head], members: Sequence[str], value: Reading
-    ) -> int:
+    def _sought(self, how: str, make: Callable[[Sequence[str]], Head], members: Sequence[str], value: Reading) -> int:
         """The axis to which a head that seeks these tokens writes what ``value`` reads there."""
         key = (how, tuple(members))
         if key not in self._axes:

@@ -48,9 +48,8 @@ def print_selftest(run: Run) -> None:
     result, console = run.result(), screen()
     summary = result["summary"]
     console.print(heading(run))
-    counts = ", ".join(
-        f"{n} {_FAMILIES.get(family, 'that rules describe')}" for family, n in summary["families"].items()
-    )
+    families = [(_FAMILIES.get(name, "that rules describe"), n) for name, n in summary["families"].items()]
+    counts = ", ".join(f"{n} {family}" for family, n in families)
     console.print(f"{summary['units']} planted units: {counts}; {summary['decoys']} decoys\n", soft_wrap=True)
     for part in (
         _scores(result["scores"]),
@@ -117,8 +116,8 @@ def _failing(scores: Mapping[str, Mapping[str, Any]]) -> Text:
     primary = [name for name, row in scores.items() if row["primary"]]
     failing = [name for name in primary if not scores[name]["passes"]]
     text = Text(
-        "A score passes if the truth is above every decoy of every unit and if half of the labels being wrong, left out "
-        "or too many, costs it a quarter of the truth’s score and .1 at least.\n"
+        "A score passes if the truth is above every decoy of every unit, and if half of the labels being wrong, left "
+        "out or too many, costs it a quarter of the truth’s score and .1 at least.\n"
     )
     if not failing:
         text.append(f"All {len(primary)} scores that this project stands by pass.", style="green")

@@ -44,7 +44,8 @@ def learn(bench: Bench, exhibits: Sequence[Exhibit], progress: Progress) -> dict
 def correlations(bench: Bench, explanations: Mapping[Exhibit, RuleList], weak: bool = False) -> NDArray[np.float64]:
     """(explanations, units of the site) r of each explanation with each unit on the test split; 0 if not defined.
 
-    ``weak``: as if the explainer knew little: each prediction is buried in noise until its r is .03 to .5 of what it was.
+    ``weak``: as if the explainer knew little: each prediction is buried in noise, until its r is .03 to .5 of what it
+    was.
     """
     part = bench.parts["test"]
     said = np.stack([by_rules(rules)(part)[part.scored] for rules in explanations.values()]).astype(np.float64)
@@ -52,7 +53,7 @@ def correlations(bench: Bench, explanations: Mapping[Exhibit, RuleList], weak: b
     said -= said.mean(1, keepdims=True)
     if weak:
         rng = np.random.default_rng([bench.seed, 55])
-        left = np.exp(rng.uniform(*np.log(WEAK), (len(said), 1)))
+        left = np.exp(rng.uniform(np.log(WEAK[0]), np.log(WEAK[1]), (len(said), 1)))
         spread = said.std(1, keepdims=True)
         said = left * said + np.sqrt(1 - left**2) * spread * rng.standard_normal(said.shape)
         said -= said.mean(1, keepdims=True)

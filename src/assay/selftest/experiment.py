@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def _summary(
         "families": {family: sum(u["family"] == family for u in units) for family in {u["family"]: 0 for u in units}},
         "mean_r": scores["r"]["truth"],
         "decoys": sum(len(u["decoys"]) for u in units),
-        "by_rate": [_at_rate(units, low, high) for low, high in zip(RATES, RATES[1:], strict=False)],
+        "by_rate": [_at_rate(units, low, high) for low, high in pairwise(RATES)],
         "tokens": bench.n_tokens,
         "documents": sum(map(len, bench.splits)),
         "seconds": round(seconds, 1),

@@ -191,7 +191,7 @@ def unevenness(groups: NDArray[np.integer[Any]], missed: NDArray[np.bool_]) -> f
     Groups of fewer than eight firings are left out; the correction for their number is Kelley's (1935), so that a
     miss at random gives 0 on average.
     """
-    names, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
     often = (counts >= FEWEST)[place.reshape(-1)]
     _, place, counts = np.unique(groups[often], return_inverse=True, return_counts=True)
     y = missed[often].astype(np.float64)

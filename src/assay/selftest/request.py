@@ -15,7 +15,7 @@ class Effort(NamedTuple):
     """What an effort comes to.
 
     ``documents`` of the gallery's corpus; ``replicates`` of the bootstrap; ``size`` of the behaviour runs; ``runs``
-    whose prediction is judged, and ``whole``, of them, that are judged by behaviour as well, on every ``every``-th unit;
+    whose prediction is judged, of which ``whole`` are judged by behaviour as well, on every ``every``-th unit;
     ``swaps``: explainers that swap; ``draws`` of each honest explanation beside one that hides a meaning.
     """
 

@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """Every score of every candidate on the test split, and the line and threshold of each, by exhibit and candidate."""
+    """By exhibit and candidate: every score on the test split, and the line and the threshold it was settled with."""
 
     scores: Table
     lines: Mapping[Exhibit, Mapping[str, tuple[Calibration, float | None]]]

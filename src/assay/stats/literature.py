@@ -110,8 +110,8 @@ def _ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 def spearman(predicted: Float[np.ndarray, " n"], activations: Float[np.ndarray, " n"]) -> float:
     """Spearman's rank correlation, ties at their mean rank; 0 for a constant prediction."""
-    ranks = [_ranks(values) for values in (predicted, activations)]
-    return float(pearson(moment_sums(*ranks, np.zeros(predicted.size, dtype=np.int64), 1)[0]))
+    one = np.zeros(predicted.size, dtype=np.int64)
+    return float(pearson(moment_sums(_ranks(predicted), _ranks(activations), one, 1)[0]))
 
 
 def cosine(predicted: Float[np.ndarray, " n"], activations: Float[np.ndarray, " n"]) -> float:

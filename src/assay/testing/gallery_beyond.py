@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ _PARITY = (0.0, 1.0) * (NEARBY // 2) + (0.0,)
 _TWO = (0.0, 0.0) + (1.0,) * (NEARBY - 1)
 
 
+@runtime_checkable
 class Beyond(Protocol):
     """A function of the text that the grammar of rules can't say."""
 

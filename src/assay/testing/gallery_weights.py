@@ -35,6 +35,7 @@ _SLOPE = 4  # one that falls steadily over a document
 _CONTENT = (*range(9, 15), *range(9 + _HALF, 15 + _HALF))  # dimensions that turn by less than .03
 _SINK = 15
 _SHARP = 70.0  # attention score a frequency: a neighbouring distance falls behind by e^-40
+_TURN = 0.6  # where on the cosine it begins: flat at 0, it falls from here to the end of a document
 _STEEP = 1200.0  # of the falling score: the later of two tokens is ahead by e^20 or more
 _MATCH = 60.0
 _FREE = 16  # output axes without a purpose
@@ -112,8 +113,8 @@ def at_distance(distance: int) -> Head:
 def at_latest(members: Sequence[str]) -> Head:
     """A head that attends to the last of these tokens up to here; to the sink where there was none."""
     head = Head()
-    size, frequency = np.sqrt(_STEEP * np.sqrt(HEAD_WIDTH)), _FREQUENCIES[_SLOPE]
-    head.query[_SLOPE], head.query[_SLOPE + _HALF] = one(size * np.cos(0.6)), one(size * np.sin(0.6))
+    size = np.sqrt(_STEEP * np.sqrt(HEAD_WIDTH))
+    head.query[_SLOPE], head.query[_SLOPE + _HALF] = one(size * np.cos(_TURN)), one(size * np.sin(_TURN))
     head.key[_SLOPE] = plus(one(size), tokens([START], -size))
     _by_content(head, members, 4 * _STEEP)
     _sink(head, 2 * _STEEP)
@@ -169,7 +170,7 @@ class Circuit:
         made = self.axis()
         for k, bend in enumerate(np.diff(np.diff(steps), prepend=0.0)):
             if bend:
-                gate = times(plus(count, one(-k)), 2 * OPEN)
+                gate = times(plus(count, one(-float(k))), 2 * OPEN)
                 self.neurons[layer].append(Neuron(gate, one(1 / (2 * OPEN)), {made: float(bend)}))
         return made
 
@@ -230,6 +231,7 @@ class Circuit:
         shape, width = (n_heads * HEAD_WIDTH, len(scale)), len(scale)
         if not heads:
             drawn = {name: rng.normal(size=shape) / np.sqrt(width) for name in ("q_proj", "k_proj", "v_proj")}
+            drawn["v_proj"][:, CONSTANT] = 0  # what they carry is what happens in the text
             out = np.zeros((width, shape[0]))
             out[self.free] = rng.normal(size=(_FREE, shape[0])) / np.sqrt(shape[0])
             return drawn | {"o_proj": out}

@@ -36,6 +36,7 @@ def test_the_result_keeps_the_contract(outcome: SelftestOutcome, stored: dict[st
     assert [row["effect"] for row in stored["verdict"]["power"]] == list(EFFECTS)
     assert all(0 <= row["power"] <= 1 for row in stored["verdict"]["power"])
     assert 0 <= stored["verdict"]["false_support"] <= 1
+    assert {row["unit"] for row in stored["verdict"]["best_rules"]} <= {unit["name"] for unit in stored["units"]}
     assert {"swap_auc", "hide_auc"} <= set(stored["dishonest"])
     assert len(stored["units"]) == stored["summary"]["units"] == len(FEW)
 

@@ -8,6 +8,7 @@ import pytest
 from assay.referee import ControlSummary, Verdict
 from assay.selftest.bench import Bench
 from assay.selftest.claims import (
+    BEST,
     CONTROL,
     EFFECTS,
     HIGHEST,
@@ -80,7 +81,8 @@ def test_claims_about_nothing_say_what_they_are(bench: Bench, population: Popula
 @pytest.fixture(scope="module")
 def judged(bench: Bench) -> tuple[list[Judged], list[ControlSummary]]:
     """One run with behaviour on every 22nd unit, and one of predictions alone."""
-    return judge_all(bench, runs=2, whole=1, every=22, progress=quiet)
+    learnt = {bench.gallery.exhibits[22]: bench.gallery.exhibits[9].told.rules}  # as if it were the best there is
+    return judge_all(bench, runs=2, whole=1, every=22, learnt=learnt, progress=quiet)
 
 
 def test_large_effects_are_found_and_none_where_there_is_none(
@@ -104,6 +106,9 @@ def test_behaviour_is_run_where_it_was_asked_for(
     claims, controls = judged
     whole = {one.unit for one in claims if one.overall is not None}
     assert whole == {bench.gallery.exhibits[0].name, bench.gallery.exhibits[22].name}
+    [best] = [one for one in claims if one.kind == BEST]
+    assert best.unit == bench.gallery.exhibits[22].name
+    assert best.overall is Verdict.REFUTED
     overall = {one.effect: one.overall for one in claims if one.unit == "weekdays" and one.overall is not None}
     assert overall[0.4] in (Verdict.SUPPORTED, Verdict.PREDICTS)
     assert overall[0.0] is Verdict.REFUTED
@@ -112,7 +117,7 @@ def test_behaviour_is_run_where_it_was_asked_for(
 
 
 def test_the_same_seed_gives_the_same_verdicts(bench: Bench) -> None:
-    one, other = (judge_all(bench, runs=1, whole=1, every=43, progress=quiet) for _ in range(2))
+    one, other = (judge_all(bench, runs=1, whole=1, every=43, learnt={}, progress=quiet) for _ in range(2))
     assert one == other
 
 

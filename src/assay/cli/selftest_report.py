@@ -56,7 +56,7 @@ def print_selftest(run: Run) -> None:
         _failing(result["scores"]),
         _rates(summary["by_rate"]),
         _elsewhere(result["scores"]),
-        _beyond(result["units"]),
+        _beyond(result["units"], result["verdict"]["best_rules"]),
         _power(result["verdict"]),
         _support(result["verdict"]),
         _liars("Explainers that swap", result["dishonest"]["swap"]),
@@ -133,8 +133,12 @@ def _blind(scores: Mapping[str, Mapping[str, Any]]) -> Text:
     """Which of the others fail, and at what."""
     failing = {name: row for name, row in scores.items() if not row["primary"] and not row["passes"]}
     seen = {
-        "Firings left out go unseen by": [n for n, row in failing.items() if _lost(row, "missing") < SHARE],
-        "Firings too many go unseen by": [n for n, row in failing.items() if _lost(row, "extra") < SHARE],
+        "Firings left out are seen too little, or not at all, by": [
+            n for n, row in failing.items() if _lost(row, "missing") < SHARE
+        ],
+        "Firings too many are seen too little, or not at all, by": [
+            n for n, row in failing.items() if _lost(row, "extra") < SHARE
+        ],
         "A decoy gets as much as the truth from": [n for n, row in failing.items() if not row["truth_beats_decoys"]],
     }
     low = [name for name in failing if not any(name in names for names in seen.values())]
@@ -180,13 +184,14 @@ def _elsewhere(scores: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def _beyond(units: Sequence[Mapping[str, Any]]) -> Text:
+def _beyond(units: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> Text:
     """Plainly: what no rule says, rules don't say."""
     own = [unit for unit in units if "best_rules_r" in unit]
     text = Text("Beyond the grammar the truth is a function that no list of rules says; the best rules found get r ")
     text.append(", ".join(f"{score_text(u['best_rules_r'])} ({plain(u['name'])})" for u in own))
-    text.append(". A score can’t know that: these rules beat their nulls, and are still not the truth.\n")
-    return text
+    verdicts = [f"{n} {verdict}" for verdict, n in Counter(row["overall"] for row in judged).items()]
+    text.append(f". The verdict on these rules: {', '.join(verdicts)}. " if verdicts else ". ")
+    return text.append("What is supported predicts, and keeps the effect; that it is all of the truth nothing shows.\n")
 
 
 def _power(verdict: Mapping[str, Any]) -> Table:

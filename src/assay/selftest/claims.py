@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.explain.claims import RIVALS, plain_r
+from assay.rules import RuleList
 from assay.selftest.bench import PARTS, Bench, Floats, by_rules
 from assay.testing import Exhibit
 
 EFFECTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 STRANGER, NONSENSE, SHUFFLED, CONTROL = "stranger", "nonsense", "shuffled", "control"
+BEST = "best rules"  # of an exhibit that no rules describe: the best that were learnt
 HIGHEST = 0.99  # r of a claim, at most
 _AWAY = {STRANGER: 3, CONTROL: 1}  # how many exhibits further on the stranger stands whose explanation is asserted
 
@@ -97,12 +99,25 @@ def empty_claims(
     said = {kind: population.said[_further(everyone, exhibit, place + away)] for kind, away in _AWAY.items()}
     nonsense = exhibit.decoys[NONSENSE].rules
     if nonsense is not None:
-        say = by_rules(nonsense)
-        parts = [bench.parts[name] for name in PARTS]
-        said[NONSENSE] = np.concatenate([say(part)[part.scored] for part in parts])
+        said[NONSENSE] = _everywhere(bench, nonsense)
     said[SHUFFLED] = rng.permutation(population.activations[exhibit])
     null, real = _null(population, exhibit, rival), population.activations[exhibit]
     return [Claimed(exhibit, kind, None, plain_r(p, real) - null, p) for kind, p in said.items()]
+
+
+def best_claims(
+    population: Population, exhibit: Exhibit, rival: Exhibit, bench: Bench, rules: RuleList
+) -> list[Claimed]:
+    """The best rules for an exhibit that no rules describe: they predict something, and are not the truth."""
+    predicted = _everywhere(bench, rules)
+    d = plain_r(predicted, population.activations[exhibit]) - _null(population, exhibit, rival)
+    return [Claimed(exhibit, BEST, None, d, predicted)]
+
+
+def _everywhere(bench: Bench, rules: RuleList) -> Floats:
+    """(tokens of the population,) what rules say."""
+    parts = [bench.parts[name] for name in PARTS]
+    return np.concatenate([by_rules(rules)(part)[part.scored] for part in parts])
 
 
 def _further(everyone: Sequence[Exhibit], exhibit: Exhibit, place: int) -> Exhibit:

@@ -55,9 +55,9 @@ def selftest(request: SelftestRequest, progress: Progress = _quiet) -> SelftestO
         with writer:
             examiner = Examiner.of(bench, size.size, progress)
             examined = examine_all(bench, examiner, bench.gallery.exhibits, progress)
-            judged, controls = judge_all(bench, size.runs, size.whole, size.every, progress)
             beyond = [exhibit for exhibit in bench.gallery.exhibits if exhibit.told.rules is None]
             learnt = learn(bench, beyond, progress)
+            judged, controls = judge_all(bench, size.runs, size.whole, size.every, learnt, progress)
             dishonest = swap_results(bench, _explanations(bench.gallery.exhibits, learnt), size.swaps)
             dishonest |= hide_results(bench, examiner.behaviour, size.draws, progress)
             scores = score_results(examined.scores, bench.seed)

@@ -23,12 +23,15 @@ from assay.referee import (
     prediction_check,
     shuffled,
 )
+from assay.rules import RuleList
 from assay.selftest.bench import Bench, Floats
 from assay.selftest.claims import (
+    BEST,
     CONTROL,
     EFFECTS,
     Claimed,
     Population,
+    best_claims,
     empty_claims,
     planted_claims,
     rival_of,
@@ -56,12 +59,13 @@ class Judged(NamedTuple):
 
 
 def judge_all(
-    bench: Bench, runs: int, whole: int, every: int, progress: Progress
+    bench: Bench, runs: int, whole: int, every: int, learnt: Mapping[Exhibit, RuleList], progress: Progress
 ) -> tuple[list[Judged], list[ControlSummary]]:
     """The claims of several runs, judged, and how each run's controls did.
 
     Args:
         runs: how many; in the first ``whole`` of them behaviour is run as well, on every ``every``-th exhibit.
+        learnt: the best rules of exhibits that no rules describe: claimed in those runs, too.
     """
     population = Population.of(bench)
     found: list[Judged] = []
@@ -79,6 +83,7 @@ def judge_all(
             for claim in (
                 *planted_claims(population, e, rivals[e], EFFECTS, rng),
                 *empty_claims(population, e, rivals[e], bench, rng),
+                *(best_claims(population, e, rivals[e], bench, learnt[e]) if with_behaviour and e in learnt else ()),
             )
         ]
         measured = [_prediction(bench, population, claim, rivals[claim.exhibit], seen) for claim in claims]
@@ -203,6 +208,11 @@ def verdict_results(judged: Sequence[Judged], controls: Sequence[ControlSummary]
             for kind in dict.fromkeys(one.kind for one in empty)
             if (own := [one for one in empty if one.kind == kind])
         },
+        "best_rules": [
+            {"unit": one.unit, "d": round(one.d, 4), "prediction": str(one.prediction), "overall": str(one.overall)}
+            for one in judged
+            if one.kind == BEST
+        ],
         "undecided": sum(one.prediction is Verdict.UNDECIDED for one in judged),
         "claims": len(judged),
         "runs": len(controls),

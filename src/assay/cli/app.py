@@ -24,6 +24,7 @@ VERBS = {
     "runs": Verb("assay.cli.runs:runs", "List the stored runs."),
     "show": Verb("assay.cli.show:show", "Show a stored run, or one unit of it."),
     "compare": Verb("assay.cli.compare:compare", "Set a run of whole layers beside that of its randomised twin."),
+    "selftest": Verb("assay.cli.selftest:selftest", "Set the scores, the verdict and liars against planted truth."),
     "query": Verb("assay.cli.query:query", "Ask the tables of runs in SQL."),
     "doctor": Verb("assay.cli.doctor:doctor", "Look at what this machine offers."),
 }

@@ -23,7 +23,7 @@ def score_text(value: float | None) -> str:
     text = f"{value:.2f}"
     if text in ("-0.00", "0.00"):
         return ".00"
-    return text.replace("0.", ".", 1) if abs(value) < 0.995 else text
+    return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
 
 
 def interval_text(lo: float | None, hi: float | None) -> str:

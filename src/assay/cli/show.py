@@ -14,6 +14,7 @@ from assay.cli.numbers import verdict_text
 from assay.cli.plain import plain
 from assay.cli.report import print_run
 from assay.cli.screen import print_json, print_next, screen
+from assay.cli.selftest_report import is_selftest, print_selftest
 from assay.cli.unit import print_unit, unit_record
 from assay.cli.whole import first_unit, is_whole, print_whole, print_whole_json
 from assay.core.ids import UnitId
@@ -56,6 +57,9 @@ def show(
         record = unit_record(run, unit)
         print_json(record) if as_json else print_unit(record, run)
         print_next(_command("assay show", run.id, out), "the whole run")
+        return
+    if is_selftest(run):
+        print_json(run.result()) if as_json else print_selftest(run)
         return
     if is_whole(run):
         print_whole_json(run) if as_json else print_whole(run)

@@ -16,8 +16,18 @@ from assay.stats.context import correlate_in_context, remove_token_means, token_
 from assay.stats.correlation import correlate, moment_sums, pearson
 from assay.stats.divergence import jensen_shannon, ratio_score
 from assay.stats.firing import auprc, average_precision, best_threshold, bin_borders, f1, f1_score
-from assay.stats.literature import top_and_random_r
+from assay.stats.literature import (
+    Confusion,
+    auc,
+    confusion,
+    cosine,
+    detection_accuracy,
+    mean_activation_difference,
+    spearman,
+    top_and_random_r,
+)
 from assay.stats.multiple import benjamini_hochberg
+from assay.stats.proportion import wilson
 from assay.stats.score import Scores, checked_arrays, score
 from assay.stats.strata import (
     Difference,
@@ -32,6 +42,7 @@ from assay.stats.undecided import reasons_undecided, too_few_documents
 
 __all__ = [
     "Calibration",
+    "Confusion",
     "Difference",
     "DocumentIndex",
     "Estimate",
@@ -40,6 +51,7 @@ __all__ = [
     "Steps",
     "TokenShares",
     "TokenSums",
+    "auc",
     "auprc",
     "average_precision",
     "benjamini_hochberg",
@@ -48,8 +60,11 @@ __all__ = [
     "calibrate",
     "calibrate_monotone",
     "checked_arrays",
+    "confusion",
     "correlate",
     "correlate_in_context",
+    "cosine",
+    "detection_accuracy",
     "document_index",
     "document_sums",
     "document_weights",
@@ -59,6 +74,7 @@ __all__ = [
     "independent_difference",
     "interval",
     "jensen_shannon",
+    "mean_activation_difference",
     "moment_sums",
     "paired_difference",
     "pearson",
@@ -66,10 +82,12 @@ __all__ = [
     "reasons_undecided",
     "remove_token_means",
     "score",
+    "spearman",
     "token_means",
     "token_shares",
     "token_sums",
     "too_few_documents",
     "top_and_random_r",
     "trained_minus_twin",
+    "wilson",
 ]

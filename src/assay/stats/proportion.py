@@ -1,0 +1,27 @@
+"""Shares of cases, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+from assay.errors import UsageError
+from assay.stats.bootstrap import Interval
+
+
+def wilson(successes: int, cases: int, level: float = 0.95) -> Interval:
+    """A share of independent cases with its score interval (Wilson 1927), which stays within 0 to 1.
+
+    NaN throughout without cases.
+
+    Raises:
+        UsageError: more successes than cases, or less than none.
+    """
+    if not 0 <= successes <= cases:
+        raise UsageError(f"successes must be 0 to {cases}, got {successes}")
+    if not cases:
+        return Interval(math.nan, math.nan, math.nan)
+    share, z = successes / cases, NormalDist().inv_cdf((1 + level) / 2)
+    centre = (share + z * z / (2 * cases)) / (1 + z * z / cases)
+    half = z / (1 + z * z / cases) * math.sqrt(share * (1 - share) / cases + z * z / (4 * cases * cases))
+    return Interval(share, max(centre - half, 0.0), min(centre + half, 1.0))

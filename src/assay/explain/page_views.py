@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.explain.claims import OUTPUTS
 from assay.explain.excerpts import Amount, Excerpt, Group, Scale, TestText, draw, exemplars, visible
 
 Row = Mapping[str, Any]
@@ -136,7 +137,7 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
     test = run.tensors("test")
     texts = {row["id"]: row["text"] for row in run.rows("tokens")}
     text = TestText(test["ids"], test["documents"], test["windows"], test["scored"].astype(bool), texts)
-    claims = [row for row in run.rows("claims") if row["role"] == "claim"]
+    claims = [row for row in run.rows("claims") if row["role"] == "claim" and row["explainer"] not in OUTPUTS]
     evidence: dict[int, list[Row]] = {}
     for row in run.rows("evidence"):
         evidence.setdefault(row["claim"], []).append(row)
@@ -209,11 +210,33 @@ def _split(line: str, prose: bool) -> tuple[str, str]:
 def _score(row: Row) -> ScoreRow:
     gloss = "paired, on this claim’s tokens" if row["measure"].startswith("r_above_") else row["check"]
     name, gloss = _MEASURES.get(row["measure"], (row["measure"].replace("_", " "), gloss))
-    value, low, high = row["value"], row["lo"], row["hi"]
-    nulls, references = (
-        {key: v for key, v in json.loads(row[column]).items() if v is not None} for column in ("nulls", "references")
+    return score_row_view(
+        name,
+        gloss,
+        row["value"],
+        row["lo"],
+        row["hi"],
+        nulls=json.loads(row["nulls"]),
+        references=json.loads(row["references"]),
+        unscored=row["unscored"] or "",
+        on_line=row["measure"] != "rank",
     )
-    on_line = row["measure"] != "rank"
+
+
+def score_row_view(
+    name: str,
+    gloss: str,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    nulls: Mapping[str, float | None] | None = None,
+    references: Mapping[str, float | None] | None = None,
+    unscored: str = "",
+    on_line: bool = True,
+) -> ScoreRow:
+    """One measure as a row; ``on_line`` where its scale is that of the line, -0.25 to 1."""
+    nulls, references = ({key: v for key, v in (given or {}).items() if v is not None} for given in (nulls, references))
     strip = None
     if value is not None and on_line:
         bounds = [None if bound is None else _percent(bound) for bound in (low, high)]
@@ -226,7 +249,7 @@ def _score(row: Row) -> ScoreRow:
         f"{score_text(low)} to {score_text(high)}" if low is not None and high is not None else "",
         _listed(nulls),
         _listed(references),
-        row["unscored"] or "",
+        unscored,
         strip,
     )
 

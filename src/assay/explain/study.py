@@ -22,6 +22,8 @@ from assay.explain.material import FIRING_QUANTILE, Material, Progress, record_p
 from assay.explain.measure import Tested, run_behaviour, run_test_pass, tested_arrays
 from assay.explain.measured import Measured, measure_claim, number
 from assay.explain.oneself import Oneself, voices
+from assay.explain.output_rows import OutputReport
+from assay.explain.outputs import study_outputs
 from assay.explain.page import RunContent, build_page
 from assay.explain.prose import Prose
 from assay.explain.recorded import exemplar_arrays, unit_rows
@@ -52,6 +54,7 @@ class Study:
         self.units = self.targets + find_companions(self.targets, subject, request.seed)
         self.seconds_forward = 0.0
         self.behaviour: dict[str, NDArray[Any]] | None = None
+        self.outputs: OutputReport | None = None
 
     def learn(self) -> None:
         """Record the fit and choose splits, learn the explanations, and settle each claim."""
@@ -118,9 +121,10 @@ class Study:
         if self.request.behaviour:
             import torch
 
+            precise = self.subject.with_dtype(torch.float32)
             means = dict(zip(self.units, self.recording.gather(lambda s: s.moments.mean).tolist(), strict=True))
             self.behaviour = run_behaviour(
-                self.subject.with_dtype(torch.float32),
+                precise,
                 part,
                 self.targets,
                 self.claims,
@@ -130,6 +134,18 @@ class Study:
                 self.progress,
                 self.oneself,
             )
+            found = study_outputs(
+                precise,
+                self.material,
+                self.units,
+                self.fit,
+                assign_strangers(self.units),
+                len(self.targets),
+                self.request.rules,
+                self.request.seed,
+                self.progress,
+            )
+            self.outputs = OutputReport(found, len(self.claims), self.request.seed)
         self.progress("scoring")
         self.measured: dict[int, Measured] = {}
         place = {unit: i for i, unit in enumerate(self.targets)}
@@ -194,6 +210,7 @@ class Study:
             "run": run,
             "subject": self.subject.name,
             "units": units,
+            "outputs": [] if self.outputs is None else self.outputs.entries(),
             "summary": {
                 "units": len(self.targets),
                 "mean_r": number(float(np.mean(r))) if r else None,
@@ -207,6 +224,7 @@ class Study:
                     "behaviour": by_behaviour._asdict() if by_behaviour else None,
                 },
                 "self": None if self.oneself is None else self.oneself.summary(self.claims),
+                "outputs": None if self.outputs is None else self.outputs.summary(),
                 "also": None if self.elsewhere is None else summarise(units, self.elsewhere),
                 "tokens": sum(self.material.n_tokens.values()),
                 "seconds": round(seconds, 1),
@@ -232,6 +250,8 @@ class Study:
             arrays["directions"] = vectors
         if self.behaviour is not None:
             arrays["behaviour"] = self.behaviour
+        if self.outputs is not None:
+            arrays["outputs"] = dict(self.outputs.outputs.arrays)
         seen = np.unique(
             np.concatenate(
                 [arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items() if n.endswith("_ids"))]
@@ -240,8 +260,8 @@ class Study:
         texts = self.subject.token_texts()
         tables = {
             "units": self.unit_rows,
-            "claims": self.claim_rows,
-            "evidence": self._evidence_rows(),
+            "claims": self.claim_rows + (self.outputs.claim_rows() if self.outputs else []),
+            "evidence": self._evidence_rows() + (self.outputs.evidence_rows() if self.outputs else []),
             "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
         }
         for name, rows in tables.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -42,7 +42,7 @@ class Branches:
 
         self.subject = subject
         sites = {layer: SiteId(layer, "resid_pre") for layer in layers}
-        past = DynamicCache()  # told of no configuration, it keeps all of a sliding window's tokens
+        past: Any = DynamicCache()  # told of no configuration, it keeps all of a sliding window's tokens
         self._mask = mask.to(subject.device)
         with subject.capture(list(sites.values())) as got:
             hidden = subject._run({"input_ids": ids.to(subject.device)}, self._mask, past)

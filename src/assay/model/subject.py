@@ -254,7 +254,7 @@ class Subject(Anatomy):
         return {"inputs_embeds": hidden if same else hidden.new_zeros(*hidden.shape[:-1], self._d_embedding)}
 
     def _run(self, inputs: dict[str, Tensor], mask: Tensor, past: Any = None) -> Tensor:
-        """A pass of the trunk; ``past`` holds keys and values of the first tokens of the mask, and takes those of more."""
+        """A pass of the trunk over the last tokens of the mask; ``past`` has the keys and values of those before."""
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         return self._trunk(
             **inputs,

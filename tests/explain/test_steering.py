@@ -67,7 +67,9 @@ def test_every_change_is_what_full_passes_give(subject: Any, unit: UnitId) -> No
     steering = Steering(subject, part, {unit.site.layer}, tokens, 10, seed=4)
     directions = np.random.default_rng(2).standard_normal((3, subject.d_model))
     arms = [Arm(unit, DOSE), Arm(unit, -0.2)]
-    moved = {i: (m, i - m.places.start) for m in steering.run(arms, directions, True) for i in range(*m.places.indices(99))}
+    moved = {
+        i: (m, i - m.places.start) for m in steering.run(arms, directions, True) for i in range(*m.places.indices(99))
+    }
     assert set(moved) == set(range(4))
     place, end = writes_at(unit.site), SiteId(LAYERS - 1, "resid_post")
     for i, (window, position) in enumerate(zip(*steering.places[:2], strict=True)):
@@ -99,7 +101,7 @@ def test_every_change_is_what_full_passes_give(subject: Any, unit: UnitId) -> No
         for k, direction in enumerate(torch.as_tensor(directions)):
             step = direction / direction.norm() * written.norm()
             assert found.random[row, k] == pytest.approx(change(place, lambda h, s=step: h + s), abs=2e-5, rel=1e-4)
-        assert found.direct[row] == pytest.approx(change(end, lambda h: h + written), abs=2e-5, rel=1e-4)
+        assert found.direct[row] == pytest.approx(change(end, lambda h, s=written: h + s), abs=2e-5, rel=1e-4)
         assert found.noise[row] < 1e-6
 
 

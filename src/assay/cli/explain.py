@@ -66,7 +66,7 @@ from assay.cli.lazy import load_object
     "--behaviour/--no-behaviour",
     default=True,
     show_default=True,
-    help="Replace each unit by its prediction and compare what the model then says.",
+    help="Replace each unit by its prediction and compare what the model says; turn it up, to say what it writes.",
 )
 @click.option(
     "--sample",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from assay.explain.excerpts import visible
-from assay.explain.page_views import ScoreRow, score_row_view
+from assay.explain.page_scores import ScoreRow, score_row
 
 Entry = Mapping[str, Any]
 
@@ -20,15 +20,16 @@ class Named(NamedTuple):
 
 
 class OutputView(NamedTuple):
-    """One output claim as shown."""
+    """One output claim as shown; a claim by rules names no token."""
 
+    form: str
     text: str
     bits: str
     verdict: str
     reason: str
     promoted: list[Named]
     suppressed: list[Named]
-    lines: list[str]
+    lines: list[tuple[str, str]]
     scores: list[ScoreRow]
     dose: str
 
@@ -44,21 +45,27 @@ def output_view(entry: Entry) -> OutputView:
         for pairs in (entry["promoted"], entry["suppressed"])
     )
     return OutputView(
+        entry["explainer"].removeprefix("output_"),
         visible(entry["explanation"]),
         f"{entry['bits']:,.0f}",
         entry["verdict"],
         visible(entry["reason"]),
         promoted,
         suppressed,
-        [visible(line) for line in entry["rules"]],
+        [_split(visible(line)) for line in entry["rules"]],
         _scores(entry),
         f"{entry['dose']:.3g}",
     )
 
 
+def _split(line: str) -> tuple[str, str]:
+    value, _, when = line.partition(" when ")
+    return value.replace("-", "−", 1), when
+
+
 def _scores(entry: Entry) -> list[ScoreRow]:
     rows = [
-        score_row_view(
+        score_row(
             "r",
             "of the claimed change of the next token’s logits with the mean change, over the tokens",
             *_bounds(entry, "r"),
@@ -66,15 +73,11 @@ def _scores(entry: Entry) -> list[ScoreRow]:
             references=entry["references"],
             unscored=entry["unscored"].get("r", ""),
         ),
-        score_row_view(
-            "r at one place, at most", "what an r of 1 comes to at a single token", *_bounds(entry, "ceiling")
-        ),
-        score_row_view("r, turned down", "the same with the dose taken away", *_bounds(entry, "turned_down_r")),
-        score_row_view(
-            "direct path", "r, at one place, of the change without the layers above", entry["direct_path_r"]
-        ),
+        score_row("r at one place, at most", "what an r of 1 comes to at a single token", *_bounds(entry, "ceiling")),
+        score_row("r, turned down", "the same with the dose taken away", *_bounds(entry, "turned_down_r")),
+        score_row("direct path", "r, at one place, of the change without the layers above", entry["direct_path_r"]),
     ]
-    rise = score_row_view(
+    rise = score_row(
         "rise, nats",
         "logits of the promoted tokens less those of the suppressed",
         *_bounds(entry, "rise"),

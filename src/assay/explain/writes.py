@@ -63,7 +63,7 @@ class Writes:
 
     ``form``: which of the two claims. ``rules``: the executable claim, over the next token. ``promoted`` and
     ``suppressed``, where tokens are claimed: each with the change of its logit on the fit split, beside the middle of
-    all tokens, nats, most first; each list is one rule, with one value.
+    all tokens, nats, the surest first; each list is one rule, with one value.
     """
 
     form: str

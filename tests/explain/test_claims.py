@@ -8,6 +8,7 @@ import pytest
 from assay.explain.claims import (
     CALIBRATIONS,
     EXPLAINERS,
+    OUTPUTS,
     SAID,
     VERSIONS,
     WRITTEN,
@@ -136,7 +137,7 @@ def test_the_budget_is_what_a_full_list_of_tokens_costs() -> None:
 
 
 def test_every_explainer_has_a_version() -> None:
-    assert set(VERSIONS) == {*EXPLAINERS, SAID, WRITTEN}
+    assert set(VERSIONS) == {*EXPLAINERS, SAID, WRITTEN, *OUTPUTS}
 
 
 def test_golden_rules_and_lookups(bench: Bench) -> None:

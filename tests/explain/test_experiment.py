@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from assay.core.ids import UnitId
 from assay.errors import RunError
+from assay.explain.claims import OUTPUTS
 from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.material import gather_material
 from assay.explain.verdicts import ARMS, recompute
@@ -33,7 +35,7 @@ ENTRY = {
 }
 SUMMARY = {
     *("units", "mean_r", "median_r", "verdicts", "controls", "tokens", "seconds", "forward_seconds", "peak_rss_mb"),
-    *("dtype", "self", "prose", "said", "judge", "also"),
+    *("dtype", "self", "prose", "said", "judge", "outputs", "also"),
 }
 REAL = (
     *("r", "r_lo", "r_hi", "r_pos", "r_neg", "r_context", "f1", "auprc"),
@@ -61,6 +63,11 @@ def small(model: Planted, tmp_path_factory: pytest.TempPathFactory) -> ExplainOu
 
 def entries(outcome: ExplainOutcome, explainer: str) -> dict[str, dict[str, Any]]:
     return {entry["unit"]: entry for entry in outcome.result["units"] if entry["explainer"] == explainer}
+
+
+def about_input(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of claims that are not about what a unit writes."""
+    return [row for row in claims if row["explainer"] not in OUTPUTS]
 
 
 # what it learns
@@ -102,7 +109,7 @@ def test_context_needs_rules_and_the_lookup_shows_it(model: Planted, outcome: Ex
 
 def test_the_result_has_the_keys_of_the_contract_and_no_others(outcome: ExplainOutcome) -> None:
     result = outcome.result
-    assert set(result) == {"run", "subject", "units", "summary"}
+    assert set(result) == {"run", "subject", "units", "outputs", "summary"}
     assert result["run"] == outcome.run_path.name
     assert result["subject"] == "planted-0"
     assert [(e["unit"], e["explainer"]) for e in result["units"]] == [
@@ -162,7 +169,7 @@ def test_the_summary_sums_up(outcome: ExplainOutcome) -> None:
 
 def test_the_run_is_whole(model: Planted, outcome: ExplainOutcome) -> None:
     stored = open_run(outcome.run_path)
-    tensors = {f"tensors/{name}.safetensors" for name in ("test", "behaviour", "exemplars")}
+    tensors = {f"tensors/{name}.safetensors" for name in ("test", "behaviour", "outputs", "exemplars")}
     tables = {f"{name}.parquet" for name in ("units", "claims", "evidence", "tokens")}
     pages = {"figure.svg", "figure.json", "page.html"}
     assert set(stored.files) == {"spec.json", "result.json"} | tensors | tables | pages
@@ -181,7 +188,7 @@ def test_the_run_is_whole(model: Planted, outcome: ExplainOutcome) -> None:
 
 def test_tables_and_tensors_fit_each_other(model: Planted, outcome: ExplainOutcome) -> None:
     stored = open_run(outcome.run_path)
-    units, claims, evidence = stored.rows("units"), stored.rows("claims"), stored.rows("evidence")
+    units, claims, evidence = stored.rows("units"), about_input(stored.rows("claims")), stored.rows("evidence")
     test, behaviour = stored.tensors("test"), stored.tensors("behaviour")
     n, targets = len(test["ids"]), [row for row in units if row["role"] == "target"]
     assert test["activations"].shape == (11, n)
@@ -198,14 +205,14 @@ def test_tables_and_tensors_fit_each_other(model: Planted, outcome: ExplainOutco
         words = {model.subject.token_texts()[t] for t in test["ids"][(test["activations"][i] > 0.6)]}
         assert words <= set(truth.positive)
     by_claim = Counter(row["claim"] for row in evidence if row["check"] == "claim")
-    assert by_claim == {row["claim"]: 1 for row in claims if row["role"] == "claim"}
+    assert by_claim == {row["claim"]: 1 for row in stored.rows("claims") if row["role"] == "claim"}
     for row in evidence:
         if row["check"] in ("prediction", "behaviour"):
             assert row["n"] >= 20, row
 
 
 def test_a_stored_control_says_what_a_stranger_says(outcome: ExplainOutcome) -> None:
-    claims = open_run(outcome.run_path).rows("claims")
+    claims = about_input(open_run(outcome.run_path).rows("claims"))
     own = {row["unit"]: row["rules"] for row in claims if row["role"] == "claim" and row["explainer"] == "rules"}
     for row in claims:
         if row["role"] == "control":
@@ -232,7 +239,7 @@ def rewritten(source: Path, place: Path, change: Any, honest: bool) -> Path:
 
 def test_verdicts_come_out_the_same_from_the_stored_arrays(outcome: ExplainOutcome) -> None:
     rows = recompute(open_run(outcome.run_path))
-    assert len(rows) == 22
+    assert len(rows) == 44  # 11 units, by rules and lookup, and by tokens and rules that they write
     assert [row for row in rows if row.stored != row.recomputed] == []
     assert len({row.stored for row in rows}) >= 3
 

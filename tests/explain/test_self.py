@@ -14,6 +14,7 @@ import pytest
 
 from assay.core.ids import UnitId
 from assay.errors import UsageError
+from assay.explain.claims import OUTPUTS
 from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.lineup import speakers
 from assay.explain.manner import FROM_WORDS
@@ -145,7 +146,7 @@ def test_the_run_says_who_wrote_what_with_which_prompt(outcome: ExplainOutcome) 
 
 def test_verdicts_come_out_the_same_from_the_stored_arrays(outcome: ExplainOutcome) -> None:
     rows = recompute(open_run(outcome.run_path))
-    assert {row.explainer for row in rows} == {"rules", "self", "lookup"}
+    assert {row.explainer for row in rows} == {"rules", "self", "lookup", *OUTPUTS}
     assert [row for row in rows if row.stored != row.recomputed] == []
 
 

@@ -87,7 +87,7 @@ TEXT = (
         "--behaviour/--no-behaviour",
         default=True,
         show_default=True,
-        help="Replace each unit by its prediction and compare what the model then says.",
+        help="Replace each unit by its prediction and compare what the model says; turn it up, to say what it writes.",
     ),
 )
 RUN = (

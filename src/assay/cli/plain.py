@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 
+SENTENCE_LINES = 2
 _VISIBLE = {"\n": "↵", "\r": "", "\t": " ", "\u2028": "↵", "\u2029": "↵"}
 
 
@@ -16,3 +18,9 @@ def plain(text: str) -> str:
     return "".join(
         _VISIBLE.get(char, char) for char in text if char in _VISIBLE or unicodedata.category(char)[0] != "C"
     )
+
+
+def cut(sentence: str, width: int) -> str:
+    """``sentence`` on at most two lines of ``width``, with … where it was cut."""
+    lines = textwrap.wrap(plain(sentence), width, max_lines=SENTENCE_LINES, placeholder=" …")
+    return "\n".join(lines)

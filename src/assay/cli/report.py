@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,12 +12,13 @@ from rich.text import Text
 
 from assay.cli.joint import print_joint
 from assay.cli.numbers import STYLES, beside, highest, interval_text, score_text, verdict_text
+from assay.cli.outputs import output_lines, output_table
+from assay.cli.plain import cut as cut
 from assay.cli.plain import plain
 from assay.cli.screen import screen
 from assay.core.ids import UnitId
 from assay.store.run import Run
 
-SENTENCE_LINES = 2
 HEADINGS = ("unit, explainer", "r", "null", "behaviour", "its null", "noise", "verdict")
 RIGHT = ("null", "its null", "noise")
 DEPTH = 16  # columns of the bar
@@ -36,10 +36,15 @@ def print_run(run: Run) -> None:
     result, console = run.result(), screen()
     console.print(heading(run))
     console.print(result_table(result, run.spec["subject"]["n_layers"], console.width))
+    outputs: list[dict[str, Any]] = result.get("outputs") or []
+    if outputs:
+        console.print(output_table(outputs, console.width))
     for line in _reasons(result["units"]):
         console.print(line, soft_wrap=True)
     console.print(_summary(result, run))
     print_joint(result, console)
+    if outputs:
+        console.print(output_lines(outputs), soft_wrap=True)
     print_files(run, console)
 
 
@@ -142,12 +147,6 @@ def _sentences(entries: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         said = entry["explanation"] or "nothing that could be used"
         shown.append(cut(said if i == 0 else f"{entry['explainer']}: {said}", width))
     return shown
-
-
-def cut(sentence: str, width: int) -> str:
-    """``sentence`` on at most two lines of ``width``, with … where it was cut."""
-    lines = textwrap.wrap(plain(sentence), width, max_lines=SENTENCE_LINES, placeholder=" …")
-    return "\n".join(lines)
 
 
 def _reasons(entries: Sequence[Mapping[str, Any]]) -> list[Text]:

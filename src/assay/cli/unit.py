@@ -131,7 +131,7 @@ def _print_claim(console: Console, claim: Mapping[str, Any]) -> None:
         console.print(Padding(Text(plain(line)), (0, 0, 0, 4), expand=False))
     terms = _calibration(claim["calibration"])
     source = _source(claim["rules"])
-    below = f"{source}{claim['bits']:.0f} bits; calibration {terms}"
+    below = f"{source}{claim['bits']:.0f} bits; {terms if 'dose' in claim['calibration'] else f'calibration {terms}'}"
     console.print(Padding(Text(below, style="dim"), (0, 0, 0, 2), expand=False))
     if claim["evidence"]:
         console.print(Padding(_evidence_table(claim["evidence"]), (0, 0, 0, 2), expand=False))

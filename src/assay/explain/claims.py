@@ -22,8 +22,13 @@ SELF, PROSE, SAID = "self", "prose", "said"  # by the subject, by another judge,
 EXPLAINERS = ("rules", SELF, PROSE, "lookup")
 SIMULATED = (SELF, PROSE, SAID)  # explainers whose predictions a judge makes, on a sample of the tokens
 WRITTEN = "written"  # the explainer's name of rules that a person brought
+OUTPUT_TOKENS, OUTPUT_RULES = "output_tokens", "output_rules"  # and of what a unit writes: no activation is explained
+OUTPUTS = (OUTPUT_TOKENS, OUTPUT_RULES)
 # Stored with every claim. Who says something else of the same data needs a new one: a golden test sees to it.
-VERSIONS: Mapping[str, int] = {"rules": 2, SELF: 1, PROSE: 1, SAID: 1, "lookup": 1, WRITTEN: 1}
+VERSIONS: Mapping[str, int] = {
+    **{"rules": 2, SELF: 1, PROSE: 1, SAID: 1, "lookup": 1, WRITTEN: 1},
+    **{OUTPUT_TOKENS: 1, OUTPUT_RULES: 1},
+}
 LINEAR = "linear"
 RIVALS = 8
 LEAST_SLOPE = 1e-3

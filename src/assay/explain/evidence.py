@@ -43,7 +43,8 @@ def score_row(
     return row | more
 
 
-def _tested(check: CheckVerdict) -> dict[str, Any]:
+def tested(check: CheckVerdict) -> dict[str, Any]:
+    """What the rule made of a check, as columns of the evidence table."""
     return {
         "d": number(check.d),
         "d_lo": number(check.d_lo),
@@ -71,7 +72,7 @@ def evidence_rows(claims: Sequence[Claim], measured: Mapping[int, Measured], jud
             nulls = json.dumps(m.nulls.get(measure, {}))
             row = score_row(i, "prediction", measure, m.value(measure), documents, nulls=nulls)
             rows.append(_because(row, m.reasons.get(measure)))
-        rows[-len(MEASURES)] |= _tested(check) | {
+        rows[-len(MEASURES)] |= tested(check) | {
             "references": json.dumps(m.references),
             "nulls": json.dumps(decided(judged, i)),
             "version": PREDICTION_VERSION,
@@ -127,7 +128,7 @@ def _behaviour_rows(i: int, judged: Judged, unscored: str | None) -> list[dict[s
     rows = [
         score_row(i, "behaviour", "behaviour", found.score, n, nulls=json.dumps(nulls), version=BEHAVIOUR_VERSION)
         | {"references": json.dumps(beside)}
-        | (_tested(check) if check else {})
+        | (tested(check) if check else {})
     ]
     if found.surplus is not None:
         rows.append(score_row(i, "behaviour", "surplus_over_noise", found.surplus, n, version=BEHAVIOUR_VERSION))
@@ -139,7 +140,7 @@ def _control_rows(i: int, judged: Judged, unscored: str | None) -> list[dict[str
     nulls = json.dumps(decided(judged, i))
     interval = Interval(given.score, math.nan, math.nan)
     n = judged.documents["prediction"][i]
-    prediction = score_row(i, "prediction", "r", interval, n, nulls=nulls, version=PREDICTION_VERSION) | _tested(check)
+    prediction = score_row(i, "prediction", "r", interval, n, nulls=nulls, version=PREDICTION_VERSION) | tested(check)
     return [_because(prediction, unscored), *_behaviour_rows(i, judged, unscored)]
 
 

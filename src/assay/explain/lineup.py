@@ -64,11 +64,14 @@ def assign_strangers(units: Sequence[UnitId]) -> list[int]:
 
 def rival_candidates(fitted: Sequence[Fitted], target: int, stranger: int, seed: int) -> list[Fitted]:
     """Candidates for a target's rival: units of its site first, then of others, in an order drawn for the target."""
-    site = fitted[target].unit.site
-    order = np.random.default_rng([seed, 6, target]).permutation(len(fitted))
-    left = [fitted[i] for i in order if i not in (target, stranger)]
-    left.sort(key=lambda other: other.unit.site != site)
-    return left[:RIVALS]
+    return [fitted[i] for i in rival_places([one.unit for one in fitted], target, stranger, seed)]
+
+
+def rival_places(units: Sequence[UnitId], target: int, stranger: int, seed: int) -> list[int]:
+    """Which of the units those are."""
+    order = np.random.default_rng([seed, 6, target]).permutation(len(units)).tolist()
+    left = [i for i in order if i not in (target, stranger)]
+    return sorted(left, key=lambda i: units[i].site != units[target].site)[:RIVALS]
 
 
 def speakers(

@@ -11,7 +11,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.explain.claims import OUTPUTS
 from assay.explain.excerpts import Amount, Excerpt, Group, Scale, TestText, draw, exemplars, visible
+from assay.explain.page_outputs import OutputView, output_view
+from assay.explain.page_scores import ScoreRow, score_row
+from assay.explain.page_scores import score_text as score_text
 
 Row = Mapping[str, Any]
 
@@ -33,7 +37,6 @@ _MEASURES = {
     "also_drop": ("drop of r", "on the test split, less on other text"),
     "behaviour": ("behaviour", "share of the unit’s effect on the output that the prediction keeps"),
 }
-_STRIP = (-0.25, 1.0)
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ARMS = ("prediction", "mean", "other_unit", "shuffled", "noise_equal_r")
 _ARM_NAMES = {
@@ -67,29 +70,6 @@ class ReadableRun(Protocol):
     def result(self) -> dict[str, Any]: ...
 
 
-class Strip(NamedTuple):
-    """A score on a line from -0.25 to 1, in per cent of its width; ``low`` and ``high`` are None without interval."""
-
-    at: float
-    low: float | None
-    high: float | None
-    nulls: list[float]
-    references: list[float]
-
-
-class ScoreRow(NamedTuple):
-    """One measure of one claim."""
-
-    name: str
-    gloss: str
-    value: str
-    interval: str
-    nulls: str
-    references: str
-    unscored: str
-    strip: Strip | None
-
-
 class Arm(NamedTuple):
     """One replacement of the unit: its divergence in nats, as a share of the mean's, and the width of its bar."""
 
@@ -116,7 +96,7 @@ class ClaimView(NamedTuple):
 
 
 class UnitView(NamedTuple):
-    """One unit as shown; ``claims[0]`` is the one that the table lists."""
+    """One unit as shown; ``claims[0]`` is the one that the table lists. ``outputs``: its output claims."""
 
     name: str
     facts: list[str]
@@ -124,14 +104,7 @@ class UnitView(NamedTuple):
     claims: list[ClaimView]
     strongest: list[Excerpt]
     lowest: list[Excerpt]
-
-
-def score_text(value: float | None) -> str:
-    """A score with two decimals and a proper minus; a dash where there is none."""
-    if value is None or math.isnan(value):
-        return "–"
-    text = f"{value:.2f}"
-    return "0.00" if text == "-0.00" else text.replace("-", "−")
+    outputs: list[OutputView]
 
 
 def unit_views(run: ReadableRun) -> list[UnitView]:
@@ -141,12 +114,13 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
     test = run.tensors("test")
     texts = {row["id"]: row["text"] for row in run.rows("tokens")}
     text = TestText(test["ids"], test["documents"], test["windows"], test["scored"].astype(bool), texts)
-    claims = [row for row in run.rows("claims") if row["role"] == "claim"]
+    claims = [row for row in run.rows("claims") if row["role"] == "claim" and row["explainer"] not in OUTPUTS]
     evidence: dict[int, list[Row]] = {}
     for row in run.rows("evidence"):
         evidence.setdefault(row["claim"], []).append(row)
     behaviour = run.tensors("behaviour") if run.has("tensors/behaviour.safetensors") else {}
     recorded = run.tensors("exemplars")
+    written = run.result().get("outputs") or []
     views: list[UnitView] = []
     for i, target in enumerate(targets):
         real = test["activations"][i]
@@ -159,11 +133,14 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
             groups = draw(_seen(text, test, predicted), target["unit"], real, predicted, less, scale)
             arms, floor = _arms(behaviour, claim["claim"])
             shown.append(_claim(claim, evidence.get(claim["claim"], []), arms, floor, groups))
-        sides = [
+        strongest, lowest = (
             exemplars(texts, recorded[f"{side}_ids"][i], recorded[f"{side}_activations"][i], negative, amount, scale)
             for side, negative in (("top", False), ("bottom", True))
-        ]
-        views.append(UnitView(target["unit"], _facts(target, scale), scale.number(scale.full), shown, *sides))
+        )
+        outputs = [output_view(entry) for entry in written if entry["unit"] == target["unit"]]
+        views.append(
+            UnitView(target["unit"], _facts(target, scale), scale.number(scale.full), shown, strongest, lowest, outputs)
+        )
     return views
 
 
@@ -214,35 +191,17 @@ def _split(line: str, prose: bool) -> tuple[str, str]:
 def _score(row: Row) -> ScoreRow:
     gloss = "paired, on this claim’s tokens" if row["measure"].startswith("r_above_") else row["check"]
     name, gloss = _MEASURES.get(row["measure"], (row["measure"].replace("_", " "), gloss))
-    value, low, high = row["value"], row["lo"], row["hi"]
-    nulls, references = (
-        {key: v for key, v in json.loads(row[column]).items() if v is not None} for column in ("nulls", "references")
-    )
-    on_line = row["measure"] != "rank"
-    strip = None
-    if value is not None and on_line:
-        bounds = [None if bound is None else _percent(bound) for bound in (low, high)]
-        sides = [[_percent(v) for v in side.values()] for side in (nulls, references)]
-        strip = Strip(_percent(value), bounds[0], bounds[1], sides[0], sides[1])
-    return ScoreRow(
+    return score_row(
         name,
         gloss,
-        score_text(value) if on_line or value is None else f"{value:g}",
-        f"{score_text(low)} to {score_text(high)}" if low is not None and high is not None else "",
-        _listed(nulls),
-        _listed(references),
-        row["unscored"] or "",
-        strip,
+        row["value"],
+        row["lo"],
+        row["hi"],
+        nulls=json.loads(row["nulls"]),
+        references=json.loads(row["references"]),
+        unscored=row["unscored"] or "",
+        on_line=row["measure"] != "rank",
     )
-
-
-def _percent(value: float) -> float:
-    low, high = _STRIP
-    return round(100 * (min(max(value, low), high) - low) / (high - low), 1)
-
-
-def _listed(scores: Mapping[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {score_text(value)}" for name, value in scores.items())
 
 
 def _arms(behaviour: Mapping[str, NDArray[Any]], claim: int) -> tuple[list[Arm], str]:

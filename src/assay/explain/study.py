@@ -26,6 +26,8 @@ from assay.explain.lineup import assign_strangers, find_companions, rival_candid
 from assay.explain.material import FIRING_QUANTILE, Material, Progress, record_part
 from assay.explain.measure import Tested, run_behaviour, run_test_pass, tested_arrays
 from assay.explain.measured import Measured, measure_claim, number
+from assay.explain.output_rows import OutputReport
+from assay.explain.outputs import study_outputs
 from assay.explain.page import RunContent, build_page
 from assay.explain.prose import Prose
 from assay.explain.recorded import exemplar_arrays, unit_rows
@@ -59,6 +61,7 @@ class Study:
         self.seconds_forward = 0.0
         self.behaviour: dict[str, NDArray[Any]] | None = None
         self.joint: Stored | None = None
+        self.outputs: OutputReport | None = None
 
     def learn(self) -> None:
         """Record the fit and choose splits, learn the explanations, and settle each claim."""
@@ -160,8 +163,24 @@ class Study:
         told = (self.tested, means, self.request.seed, self.progress)
         if self.request.behaviour:
             self.behaviour = run_behaviour(subject, part, self.targets, self.claims, *told, self.voices)
+            self.outputs = self._study_outputs(subject)
         if self.request.joint:
             self.joint = replace_claimed(subject, part, self.targets, self.claims, *told)
+
+    def _study_outputs(self, subject: Subject) -> OutputReport:
+        """What the targets write, claimed and tested."""
+        found = study_outputs(
+            subject,
+            self.material,
+            self.units,
+            self.fit,
+            assign_strangers(self.units),
+            len(self.targets),
+            self.request.rules,
+            self.request.seed,
+            self.progress,
+        )
+        return OutputReport(found, len(self.claims), self.request.seed)
 
     def _elsewhere(self) -> Elsewhere | None:
         """The same claims on other text, if there is any."""
@@ -219,6 +238,7 @@ class Study:
             "subject": self.subject.name,
             "units": units,
             **({} if refused is None else {"refused": [claim._asdict() for claim in refused]}),
+            "outputs": [] if self.outputs is None else self.outputs.entries(),
             "summary": {
                 "units": len(self.targets),
                 "mean_r": number(float(np.mean(r))) if r else None,
@@ -233,6 +253,7 @@ class Study:
                 },
                 **{name: self.voices[name].summary(self.claims) if name in self.voices else None for name in SIMULATED},
                 "judge": None if (remote := self._remote()) is None else remote.account.to_json(),
+                "outputs": None if self.outputs is None else self.outputs.summary(),
                 "also": None if self.elsewhere is None else summarise(units, self.elsewhere),
                 "tokens": sum(self.material.n_tokens.values()),
                 "seconds": round(seconds, 1),
@@ -271,6 +292,8 @@ class Study:
             arrays["behaviour"] = self.behaviour
         if self.joint is not None:
             arrays[JOINT] = self.joint.arrays
+        if self.outputs is not None:
+            arrays["outputs"] = dict(self.outputs.outputs.arrays)
         seen = np.unique(
             np.concatenate(
                 [arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items() if n.endswith("_ids"))]
@@ -279,8 +302,8 @@ class Study:
         texts = self.subject.token_texts()
         tables = {
             "units": self.unit_rows,
-            "claims": self.claim_rows,
-            "evidence": self._evidence_rows(),
+            "claims": self.claim_rows + (self.outputs.claim_rows() if self.outputs else []),
+            "evidence": self._evidence_rows() + (self.outputs.evidence_rows() if self.outputs else []),
             "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
         }
         if self.joint is not None:

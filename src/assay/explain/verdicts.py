@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.explain.claims import SIMULATED
+from assay.explain.claims import OUTPUTS, SIMULATED
+from assay.explain.output_verdicts import judge_outputs
 from assay.referee import (
     BehaviourCheck,
     CheckInput,
@@ -58,7 +59,7 @@ def judge(
     behaviour: Arrays | None,
     seed: int,
 ) -> Judged:
-    """Judge all claims of a run by the referee's rule.
+    """Judge all claims of a run about what makes units fire by the referee's rule.
 
     What keeps a unit's activations from carrying a verdict (too few firings, ten documents with half the variance)
     keeps both checks of its claims undecided: the behaviour's excerpts come from the same documents.
@@ -70,6 +71,7 @@ def judge(
         behaviour: those of ``tensors/behaviour.safetensors``, None where it was not run.
         seed: of the resamples and of the shuffled null.
     """
+    claims = [row for row in claims if row.get("explainer") not in OUTPUTS]
     targets = [row for row in units if row["role"] == "target"]
     place = {row["unit"]: i for i, row in enumerate(targets)}
     inputs: dict[int, CheckInput] = {}
@@ -154,10 +156,13 @@ def recompute(run: Run) -> list[Recomputed]:
     """
     claims, units = run.rows("claims"), run.rows("units")
     behaviour = run.tensors("behaviour") if run.has("tensors/behaviour.safetensors") else None
-    judged = judge(claims, units, run.tensors("test"), behaviour, int(run.spec["resolved"]["seed"]))
+    seed = int(run.spec["resolved"]["seed"])
+    overall = dict(judge(claims, units, run.tensors("test"), behaviour, seed).overall)
+    if run.has("tensors/outputs.safetensors"):
+        overall |= judge_outputs(claims, run.tensors("outputs"), seed).overall
     stored = {row["claim"]: row["verdict"] for row in run.rows("evidence") if row["check"] == "claim"}
     return [
         Recomputed(row["claim"], row["unit"], row["explainer"], stored[row["claim"]], str(verdict.verdict))
         for row in claims
-        if (verdict := judged.overall.get(row["claim"])) is not None
+        if (verdict := overall.get(row["claim"])) is not None
     ]

@@ -253,13 +253,15 @@ class Subject(Anatomy):
         same = hidden.shape[-1] == self._d_embedding
         return {"inputs_embeds": hidden if same else hidden.new_zeros(*hidden.shape[:-1], self._d_embedding)}
 
-    def _run(self, inputs: dict[str, Tensor], mask: Tensor) -> Tensor:
+    def _run(self, inputs: dict[str, Tensor], mask: Tensor, past: Any = None) -> Tensor:
+        """A pass of the trunk over the last tokens of the mask; ``past`` has the keys and values of those before."""
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         return self._trunk(
             **inputs,
             attention_mask=mask,
-            position_ids=positions,
-            use_cache=False,
+            position_ids=positions if past is None else positions[:, past.get_seq_length() :],
+            past_key_values=past,
+            use_cache=past is not None,
             output_hidden_states=False,
             output_attentions=False,
         ).last_hidden_state

@@ -10,6 +10,7 @@ from assay.referee.checks import (
     unscored_check,
 )
 from assay.referee.combine import REQUIRED, ClaimVerdict, combine
+from assay.referee.effect import EFFECT_VERSION, EffectCheck, effect_check, exceeded_by_few
 from assay.referee.verdict import (
     LEVEL,
     MARGIN,
@@ -23,6 +24,7 @@ from assay.referee.verdict import (
 
 __all__ = [
     "BEHAVIOUR_VERSION",
+    "EFFECT_VERSION",
     "LEVEL",
     "MARGIN",
     "PREDICTION_VERSION",
@@ -32,10 +34,13 @@ __all__ = [
     "CheckVerdict",
     "ClaimVerdict",
     "ControlSummary",
+    "EffectCheck",
     "Judgement",
     "Verdict",
     "behaviour_check",
     "combine",
+    "effect_check",
+    "exceeded_by_few",
     "judge_check",
     "prediction_check",
     "shuffled",

@@ -9,7 +9,7 @@ from assay.errors import UnknownName
 from assay.referee.verdict import CheckVerdict, Verdict
 
 # The checks that each kind of claim must pass. The first is the one that "predicts" rests on.
-REQUIRED: Mapping[str, tuple[str, ...]] = {"explanation": ("prediction", "behaviour")}
+REQUIRED: Mapping[str, tuple[str, ...]] = {"explanation": ("prediction", "behaviour"), "output": ("effect",)}
 
 
 class ClaimVerdict(NamedTuple):
@@ -42,7 +42,8 @@ def combine(kind: str, checks: Mapping[str, CheckVerdict | None]) -> ClaimVerdic
     left = [reason for name in others if (reason := _open(name, required[name])) is not None]
     if left:
         return ClaimVerdict(Verdict.PREDICTS, f"{first} is supported; {'; '.join(left)}")
-    return ClaimVerdict(Verdict.SUPPORTED, f"{' and '.join(required)} beat their nulls")
+    beat = "beat their nulls" if others else "beats its nulls"
+    return ClaimVerdict(Verdict.SUPPORTED, f"{' and '.join(required)} {beat}")
 
 
 def _open(name: str, check: CheckVerdict | None) -> str | None:

@@ -16,7 +16,8 @@ from assay.explain.joint import text as joint_text
 from assay.explain.joint.arms import Arms, correlations, make_arms, noise_apart
 from assay.explain.joint.losses import JointRuns, Losses, effects
 from assay.explain.joint.of_claims import joint_units
-from assay.explain.joint.scores import arm_names, joint_entries, pack, site_arrays
+from assay.explain.joint.scores import joint_entries
+from assay.explain.joint.stored import arm_names, pack, site_arrays
 from assay.explain.joint.text import draw_text
 from assay.explain.material import Part
 from assay.record import stream

@@ -13,7 +13,7 @@ from assay.errors import UsageError
 from assay.explain.claims import SIMULATED, Claim
 from assay.explain.joint.arms import Arms, make_arms
 from assay.explain.joint.losses import JointRuns
-from assay.explain.joint.scores import Stored, arm_names, pack, site_arrays
+from assay.explain.joint.stored import Stored, arm_names, pack, site_arrays
 from assay.explain.joint.text import JointText, draw_text
 from assay.explain.lineup import units_by_site
 from assay.referee.checks import MAX_UNSCORED

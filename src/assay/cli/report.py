@@ -39,7 +39,7 @@ def print_run(run: Run) -> None:
     for line in _reasons(result["units"]):
         console.print(line, soft_wrap=True)
     console.print(_summary(result, run))
-    print_joint(result, console)
+    print_joint(run, result, console)
     print_files(run, console)
 
 

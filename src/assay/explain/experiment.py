@@ -12,7 +12,7 @@ from assay.core.direction import read_directions
 from assay.core.ids import parse_units
 from assay.explain.claims import SELF
 from assay.explain.joint.losses import described
-from assay.explain.joint.of_claims import joint_units
+from assay.explain.joint.of_claims import left_out
 from assay.explain.material import SHARES, WHOLE_SHARES, Material, Progress, gather_material
 from assay.explain.oneself import Oneself
 from assay.explain.request import ExplainOutcome as ExplainOutcome
@@ -73,8 +73,7 @@ def explain(
     targets = parse_units(specs, subject.n_layers, subject.units.count, request.seed)
     for unit in targets:
         subject.units.check(unit)
-    if request.joint:
-        joint_units(targets)
+    joint = described() | {"left_out": left_out(targets)} if request.joint else None
     material = gather_material(subject, corpus, request.tokens, request.seed, SHARES, also)
     oneself = None
     if SELF in request.explainers:
@@ -84,7 +83,7 @@ def explain(
     resolved = asked | {"targets": [str(u) for u in targets], "length": material.fit.table.length}
     directions = {unit: subject.directions[unit] for unit in targets if unit in subject.directions}
     resolved |= {"directions": {str(unit): direction.describe() for unit, direction in directions.items()}}
-    resolved |= {"self": oneself.described() if oneself else None, "joint": described() if request.joint else None}
+    resolved |= {"self": oneself.described() if oneself else None, "joint": joint}
     writer = RunWriter(
         root,
         "explain",

@@ -47,6 +47,12 @@ def joint_units(targets: Sequence[UnitId]) -> dict[SiteId, list[UnitId]]:
     return sites
 
 
+def left_out(targets: Sequence[UnitId]) -> list[str]:
+    """Names of the units that are not replaced with others. Raises UsageError as :func:`joint_units` does."""
+    together = {unit for own in joint_units(targets).values() for unit in own}
+    return [str(unit) for unit in targets if unit not in together]
+
+
 def replace_claimed(
     subject: Subject,
     part: Part,

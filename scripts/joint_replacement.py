@@ -2,12 +2,13 @@
 
     assay explain --units all --tokens 150000 --no-behaviour --joint --explainer rules,lookup
     assay explain --units L10.mlp_act:random16 --no-behaviour --joint
-    python scripts/joint_replacement.py --spoken SPOKEN WHOLE [WHOLE ...]
+    python scripts/joint_replacement.py --spoken SPOKEN --left-out L10.mlp_act:222 WHOLE [WHOLE ...]
 
 WHOLE are directories of runs of whole layers, of one text and seed, that together hold each layer once; SPOKEN is that
-of single units, with what the model says of itself. Every score is made again from the stored losses. Written are
-``joint-replacement.json`` and ``joint-replacement.svg``; printed are the tables of the page, which a test compares
-with the JSON.
+of single units, with what the model says of itself. For the unit of --left-out the model runs again: its whole layer is
+replaced by the stored rules, with and without those of this unit. Every other score is made again from the stored
+losses. Written are ``joint-replacement.json`` and ``joint-replacement.svg``; printed are the tables of the page, which
+a test compares with the JSON.
 """
 
 from __future__ import annotations
@@ -20,12 +21,24 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import torch
 import vl_convert
 
+from assay.core.ids import SiteId, UnitId
 from assay.explain.figure import EXPLAINERS, NOISE, NULL, dressed
-from assay.explain.joint.scores import recompute_joint
+from assay.explain.joint.arms import PREDICTION, Arms
+from assay.explain.joint.losses import JointRuns
+from assay.explain.joint.scores import joint_entries, recompute_joint
+from assay.explain.joint.stored import arm_names, pack, site_arrays
+from assay.explain.joint.text import draw_text
+from assay.explain.material import WHOLE_SHARES, gather_material
+from assay.model import Subject, load
+from assay.rules import RuleList
+from assay.rules.apply import Applier
+from assay.stats.many_choose import Lines, many_calibrated
 from assay.store import Run, open_run
 from assay.store.query import answer
+from assay.text import load_corpus
 
 PLACE = Path(__file__).parents[1] / "docs" / "findings"
 SHOWN = (0, 1, 2, 3, 5, 10, 15, 20, 25, 28, 29)
@@ -35,6 +48,13 @@ _R = """
     select u.layer, c.explainer, avg(e.value) as r, avg(e.value * abs(e.value)) as r2, avg(c.bits) as bits
     from claims c join units u using (unit) join evidence e using (claim)
     where c.role = 'claim' and e.measure = 'r' and e.value is not null group by all order by all"""
+
+_EACH = """
+    select c.unit, c.explainer, e.value from claims c join evidence e using (claim)
+    where c.role = 'claim' and e.measure = 'r' and e.value is not null"""
+_ONE = """
+    select e.value from claims c join evidence e using (claim)
+    where c.unit = '{}' and c.role = 'claim' and c.explainer = 'rules' and e.measure = 'r'"""
 
 
 def short(value: Any) -> Any:
@@ -92,6 +112,69 @@ def at(found: Mapping[str, Any], explainer: str, share: float) -> list[dict[str,
     return [e for e in found["entries"] if e["explainer"] == explainer and e["share"] == share]
 
 
+def weighted(runs: Sequence[Run], subject: Subject) -> list[dict[str, Any]]:
+    """By layer, what explanations explain of the units' variance, each weighted by the square of what it writes.
+
+    ``largest`` is the share of this sum that one unit has.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        r = answer(_EACH, [run]).table.to_pandas()
+        units = run.table("units").to_pandas()
+        for layer, own in units[units.role == "target"].groupby("layer"):
+            writes = subject.write_matrix(SiteId(int(layer), "mlp_act")).float().norm(dim=0).numpy()
+            weight = (own.sd.to_numpy() * writes[own["index"].to_numpy()]) ** 2
+            row: dict[str, Any] = {"layer": int(layer), "largest": float(weight.max() / weight.sum())}
+            for name, told in r[r.unit.isin(own.unit)].groupby("explainer"):
+                by_unit = told.set_index("unit").value.reindex(own.unit).fillna(0).clip(lower=0).to_numpy()
+                row[str(name)] = float(weight @ by_unit**2 / weight.sum())
+            rows.append(short(row))
+    return sorted(rows, key=lambda row: row["layer"])
+
+
+def left_out(run: Run, unit: UnitId, subject: Subject) -> dict[str, Any]:
+    """A whole layer at the predictions of its stored rules, and without those of one unit."""
+    spec = run.spec["resolved"]
+    material = gather_material(subject, load_corpus(spec["corpus"]), spec["tokens"], spec["seed"], WHOLE_SHARES)
+    text = draw_text(material.test, material.test.scored, spec["seed"])
+    claims = run.table("claims").to_pandas()
+    claims = claims[(claims.role == "claim") & (claims.explainer == "rules")]
+    own = claims[claims.unit.str.startswith(f"{unit.site}:")]
+    rules = [RuleList.from_json(json.loads(row)) for row in own.rules]
+    lines = Lines(*(np.array([json.loads(row)[name] for row in own.calibration]) for name in ("slope", "intercept")))
+    raw = Applier(material.test.full_view).predict_rules(rules)[:, text.flat]
+    said = many_calibrated(np.ascontiguousarray(raw), lines)
+    units = run.table("units").to_pandas()
+    means = units[units.unit.str.startswith(f"{unit.site}:")]["mean"].to_numpy(np.float32)
+    silent = lines.slopes == 0
+    said[silent] = means[silent][:, None]
+    without = said.copy()
+    without[unit.index] = means[unit.index]
+    arms = Arms(
+        unit.site,
+        np.arange(len(said)),
+        means,
+        {("rules", PREDICTION): said, ("without", PREDICTION): without},
+        {"rules": silent, "without": silent | (np.arange(len(said)) == unit.index)},
+    )
+    losses = JointRuns(subject.with_dtype(torch.float32), material.test, text, spec["seed"]).run(
+        arms, lambda *_: None, (1.0,)
+    )
+    stored = pack({unit.site: site_arrays(losses, arms)}, {unit.site: arm_names(losses)})
+    by_name = {entry["explainer"]: entry for entry in joint_entries(stored, spec["seed"])}
+    r = next(row["value"] for row in answer(_ONE.format(unit), [run]).table.to_pylist())
+    kept = ("loss_recovered", "lo", "hi", "held_at_mean")
+    return {
+        "unit": str(unit),
+        "r": short(r),
+        **{
+            name: short({key: entry[key] for key in kept} | {"kl": [entry["kl"][k] for k in ("recovered", "lo", "hi")]})
+            for name, entry in by_name.items()
+        },
+        "fall": short(by_name["rules"]["above"]["without"]),
+    }
+
+
 def figure(value: float | None) -> str:
     """A score as it stands in a table."""
     if value is None:
@@ -115,6 +198,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
     """The tables of the page."""
     layers, r = found["whole"], {(row["layer"], row["explainer"]): row["r"] for row in found["whole"]["r"]}
     lookups = {entry["layer"]: entry for entry in at(layers, "lookup", 1.0)}
+    weights = {row["layer"]: row for row in found["weighted"]}
     depth: list[list[str]] = []
     for entry in at(layers, "rules", 1.0):
         if entry["layer"] not in SHOWN:
@@ -125,6 +209,8 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
             [
                 str(entry["layer"]),
                 figure(r[entry["layer"], "rules"]),
+                figure(weights[entry["layer"]]["rules"]),
+                f"{weights[entry['layer']]['largest']:.0%}",
                 *(f"{own[name]:.2f}" for name in ("mean_ablation", "zero_ablation")),
                 bounded(own["recovered"], own["lo"], own["hi"]),
                 bounded(lookup["recovered"], lookup["lo"], lookup["hi"]),
@@ -134,7 +220,19 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
                 *(figure(kl[name]) for name in ("recovered", "noise")),
             ]
         )
-    head = ["layer", "mean r", "mean costs", "zero costs", "rules", "lookup", "null", "noise", "rules - noise"]
+    head = [
+        "layer",
+        "mean r",
+        "weighted r²",
+        "largest unit",
+        "mean costs",
+        "zero costs",
+        "rules",
+        "lookup",
+        "null",
+        "noise",
+        "rules - noise",
+    ]
     head += ["rules, from zero", "KL, rules", "KL, noise"]
     return {
         "depth": table(head, depth),
@@ -257,8 +355,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("whole", nargs="+", help="directories of runs of whole layers")
     parser.add_argument("--spoken", required=True, help="directory of the run of single units")
+    parser.add_argument("--left-out", required=True, metavar="UNIT", help="a unit whose rules are left out")
     asked = parser.parse_args()
-    found = {"whole": whole([open_run(path) for path in asked.whole]), "spoken": entries(open_run(asked.spoken))}
+    runs = [open_run(path) for path in asked.whole]
+    unit = UnitId.parse(asked.left_out)
+    subject = load(runs[0].spec["subject"]["name"])
+    [holds] = [run for run in runs if f"{unit.site}:all" in run.spec["resolved"]["targets"]]
+    found = {
+        "whole": whole(runs),
+        "spoken": entries(open_run(asked.spoken)),
+        "weighted": weighted(runs, subject),
+        "left_out": left_out(holds, unit, subject),
+    }
     PLACE.mkdir(exist_ok=True)
     (PLACE / "joint-replacement.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
     svg = vl_convert.vegalite_to_svg(drawing(found).to_dict())

@@ -15,8 +15,9 @@ from assay.explain.joint import losses as joint_losses
 from assay.explain.joint import text as joint_text
 from assay.explain.joint.arms import Arms, correlations, make_arms, noise_apart
 from assay.explain.joint.losses import JointRuns, Losses, effects
-from assay.explain.joint.of_claims import joint_units
-from assay.explain.joint.scores import arm_names, joint_entries, pack, site_arrays
+from assay.explain.joint.of_claims import joint_units, left_out
+from assay.explain.joint.scores import joint_entries
+from assay.explain.joint.stored import arm_names, pack, site_arrays
 from assay.explain.joint.text import draw_text
 from assay.explain.material import Part
 from assay.record import stream
@@ -430,4 +431,6 @@ def test_too_few_units_are_refused(units: list[str], said: str) -> None:
 
 def test_sites_with_few_units_are_left_out() -> None:
     units = [UnitId(SiteId(1, "mlp_act"), i) for i in range(4)] + [UnitId(SiteId(2, "mlp_act"), 0)]
+    units += [UnitId(SiteId(1, "head"), i) for i in range(2)]
     assert list(joint_units(units)) == [SITE]
+    assert left_out(units) == ["L2.mlp_act:0", "L1.head:0", "L1.head:1"]

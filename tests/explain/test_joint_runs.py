@@ -124,8 +124,13 @@ def test_what_a_judge_says_is_replaced_on_its_sample_only(model: Planted, outcom
     assert 0.5 * TOKENS < joint[0]["tokens"] < 1.2 * TOKENS
 
 
-def test_a_judge_that_says_nothing_is_unscored_and_the_others_are_not(model: Planted, tmp_path: Path) -> None:
-    found = run(model, SMALL, tmp_path, MockJudge(HOSTILE["loop"], named), units="L1.mlp_act:0-3")
+def test_a_judge_that_says_nothing_is_unscored_and_the_others_are_not(
+    model: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(model, SMALL, tmp_path, MockJudge(HOSTILE["loop"], named), units="L1.mlp_act:0-3,L2.mlp_act:7")
+    assert cli(["show", str(found.run_path)]) == 0
+    assert "not replaced: L2.mlp_act:7 (heads, directions, and units of a site with too few)" in capsys.readouterr().out
+    assert {entry["site"] for entry in found.result["joint"]} == {"L1.mlp_act"}
     last = {entry["explainer"]: entry for entry in found.result["joint"] if entry["share"] == 1}
     assert last["self"]["held_at_mean"] == 4
     assert last["self"]["unscored"] == last["self"]["kl"]["unscored"] == SILENT

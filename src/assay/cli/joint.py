@@ -11,9 +11,10 @@ from rich.text import Text
 
 from assay.cli.numbers import highest, interval_text, score_text
 from assay.cli.plain import plain
+from assay.store.run import Run
 
 
-def print_joint(result: Mapping[str, Any], console: rich.console.Console) -> None:
+def print_joint(run: Run, result: Mapping[str, Any], console: rich.console.Console) -> None:
     """Print what came of replacing many units at once; nothing where that was not done."""
     entries: Sequence[Mapping[str, Any]] = result.get("joint") or []
     if not entries:
@@ -23,6 +24,10 @@ def print_joint(result: Mapping[str, Any], console: rich.console.Console) -> Non
     console.print(_table(entries, shares))
     for line in _notes(entries, shares[-1]):
         console.print(line, soft_wrap=True)
+    if left := run.spec["resolved"]["joint"].get("left_out"):
+        more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+        why = "heads, directions, and units of a site with too few"
+        console.print(Text(f"not replaced: {plain(', '.join(left[:4]))}{more} ({why})", style="dim"), soft_wrap=True)
 
 
 def _table(entries: Sequence[Mapping[str, Any]], shares: Sequence[float]) -> Table:

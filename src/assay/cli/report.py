@@ -42,7 +42,7 @@ def print_run(run: Run) -> None:
     for line in _reasons(result["units"]):
         console.print(line, soft_wrap=True)
     console.print(_summary(result, run))
-    print_joint(result, console)
+    print_joint(run, result, console)
     if outputs:
         console.print(output_lines(outputs), soft_wrap=True)
     print_files(run, console)

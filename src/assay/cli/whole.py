@@ -65,7 +65,7 @@ def print_whole(run: Run) -> None:
     console.print(_summary(summary))
     if also := run.spec["corpus"].get("also"):
         console.print(also_line(also["name"], summary["also"]))
-    print_joint(result, console)
+    print_joint(run, result, console)
     print_files(run, console)
 
 

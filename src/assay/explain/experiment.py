@@ -12,7 +12,7 @@ from assay.core.direction import read_directions
 from assay.core.ids import parse_units
 from assay.explain.claims import SIMULATED
 from assay.explain.joint.losses import described
-from assay.explain.joint.of_claims import joint_units
+from assay.explain.joint.of_claims import left_out
 from assay.explain.material import SHARES, WHOLE_SHARES, Material, Progress, gather_material
 from assay.explain.request import ExplainOutcome as ExplainOutcome
 from assay.explain.request import ExplainRequest as ExplainRequest
@@ -74,8 +74,7 @@ def explain(
     targets = parse_units(specs, subject.n_layers, subject.units.count, request.seed)
     for unit in targets:
         subject.units.check(unit)
-    if request.joint:
-        joint_units(targets)
+    joint = described() | {"left_out": left_out(targets)} if request.joint else None
     material = gather_material(subject, corpus, request.tokens, request.seed, SHARES, also)
     voices = speak(request, judges, subject, material)
     root = runs_root(request.out)
@@ -85,7 +84,7 @@ def explain(
     directions = {unit: subject.directions[unit] for unit in targets if unit in subject.directions}
     resolved |= {"directions": {str(unit): direction.describe() for unit, direction in directions.items()}}
     resolved |= {name: voices[name].described() if name in voices else None for name in SIMULATED}
-    resolved |= {"joint": described() if request.joint else None}
+    resolved |= {"joint": joint}
     writer = RunWriter(
         root,
         "explain",

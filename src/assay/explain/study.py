@@ -18,10 +18,10 @@ from assay.explain.detection import DRAWS, YesNo, ask, yes_no_rows
 from assay.explain.elsewhere import Elsewhere, elsewhere_rows, measure_elsewhere, summarise
 from assay.explain.evidence import claim_rows, evidence_rows
 from assay.explain.figure import figure_json, figure_svg
-from assay.explain.joint.figure import joint_files
 from assay.explain.joint.of_claims import replace_claimed
-from assay.explain.joint.scores import FILE as JOINT
-from assay.explain.joint.scores import Stored, joint_entries, joint_rows
+from assay.explain.joint.scores import joint_entries
+from assay.explain.joint.stored import Stored
+from assay.explain.joint.write import write_joint
 from assay.explain.lineup import assign_strangers, find_companions, rival_candidates, speakers
 from assay.explain.material import FIRING_QUANTILE, Material, Progress, record_part
 from assay.explain.measure import Tested, run_behaviour, run_test_pass, tested_arrays
@@ -290,8 +290,6 @@ class Study:
             arrays["directions"] = vectors
         if self.behaviour is not None:
             arrays["behaviour"] = self.behaviour
-        if self.joint is not None:
-            arrays[JOINT] = self.joint.arrays
         if self.outputs is not None:
             arrays["outputs"] = dict(self.outputs.outputs.arrays)
         seen = np.unique(
@@ -306,22 +304,16 @@ class Study:
             "evidence": self._evidence_rows() + (self.outputs.evidence_rows() if self.outputs else []),
             "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
         }
-        if self.joint is not None:
-            tables[JOINT] = joint_rows(result["joint"])
-        named = {"behaviour": {"arms": ",".join(ARMS)}, JOINT: self.joint.metadata if self.joint else {}}
         for name, rows in tables.items():
             writer.table(name, rows)
         for name, tensors in arrays.items():
-            packed = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
-            writer.tensors(name, packed, named.get(name))
+            metadata = {"arms": ",".join(ARMS)} if name == "behaviour" else None
+            writer.tensors(name, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)
         writer.result(result)
         if (remote := self._remote()) is not None:
             writer.file("judge.jsonl", remote.recording())
         self.progress("drawing the figure and the page")
         writer.file("figure.json", figure_json(result))
         writer.file("figure.svg", figure_svg(result))
-        drawn = joint_files(result)
-        for name, drawing in drawn.items():
-            writer.file(name, drawing)
-        content = RunContent(writer.spec, tables, arrays, result)
-        writer.file("page.html", build_page(content, drawn.get("joint.svg")))
+        svg = write_joint(writer, self.joint, result["joint"]) if self.joint else None
+        writer.file("page.html", build_page(RunContent(writer.spec, tables, arrays, result), svg))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from assay.explain.figure import EXPLAINERS, NOISE, NULL, OTHER_EXPLAINERS, dressed
 
@@ -17,14 +16,6 @@ MEASURES = {
 _NULLS, _BENCHMARK = "its best null", "truth plus noise, at equal r"
 _COLUMNS, _WIDTH = 5, 800
 _FLOOR = -0.5  # scores below are drawn at the lower edge
-
-
-def joint_files(result: Mapping[str, Any]) -> dict[str, str]:
-    """The figure of a result as files of its run: Vega-Lite JSON and SVG; none where nothing was replaced at once."""
-    if not result.get("joint"):
-        return {}
-    chart = joint_figure(result["joint"])
-    return {"joint.json": chart.to_json(indent=1), "joint.svg": vl_convert.vegalite_to_svg(chart.to_dict())}
 
 
 def joint_figure(entries: Sequence[Mapping[str, Any]]) -> alt.VConcatChart:

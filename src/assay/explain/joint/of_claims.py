@@ -13,7 +13,7 @@ from assay.errors import UsageError
 from assay.explain.claims import SIMULATED, Claim
 from assay.explain.joint.arms import Arms, make_arms
 from assay.explain.joint.losses import JointRuns
-from assay.explain.joint.scores import Stored, arm_names, pack, site_arrays
+from assay.explain.joint.stored import Stored, arm_names, pack, site_arrays
 from assay.explain.joint.text import JointText, draw_text
 from assay.explain.lineup import units_by_site
 from assay.referee.checks import MAX_UNSCORED
@@ -45,6 +45,12 @@ def joint_units(targets: Sequence[UnitId]) -> dict[SiteId, list[UnitId]]:
             "Ask for more of a site, such as --units L10.mlp_act:random64"
         )
     return sites
+
+
+def left_out(targets: Sequence[UnitId]) -> list[str]:
+    """Names of the units that are not replaced with others. Raises UsageError as :func:`joint_units` does."""
+    together = {unit for own in joint_units(targets).values() for unit in own}
+    return [str(unit) for unit in targets if unit not in together]
 
 
 def replace_claimed(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from assay.explain.joint.arms import Arms, make_arms
 from assay.explain.joint.losses import JointRuns
-from assay.explain.joint.scores import arm_names, site_arrays
+from assay.explain.joint.stored import arm_names, site_arrays
 from assay.explain.joint.text import JointText
 from assay.explain.whole.joined import taken
 from assay.stats.many_choose import many_calibrated

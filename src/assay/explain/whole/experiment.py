@@ -18,12 +18,11 @@ from assay.errors import UsageError
 from assay.explain.claims import LINEAR
 from assay.explain.elsewhere import drops_of
 from assay.explain.experiment import describe, peak_rss_mb
-from assay.explain.joint.figure import joint_files
 from assay.explain.joint.losses import JointRuns, described
 from assay.explain.joint.of_layer import replace_layer
-from assay.explain.joint.scores import FILE as JOINT
-from assay.explain.joint.scores import joint_entries, joint_rows
+from assay.explain.joint.scores import joint_entries
 from assay.explain.joint.text import draw_text
+from assay.explain.joint.write import write_joint
 from assay.explain.material import Material, Progress
 from assay.explain.request import ExplainOutcome, ExplainRequest
 from assay.explain.verdicts import ARMS
@@ -124,7 +123,6 @@ class _Whole:
         self.shards = Shards(writer.path / WORK)
         self.shards.directory.mkdir(exist_ok=True)
         self._found_done = {site for site in scope.sites if self.shards.done(site)}
-        self._joint: JointRuns | None = None
         self.sampled = draw_sample(scope.sites, scope.width, request.sample if request.behaviour else 0, request.seed)
 
     def layers(self) -> None:
@@ -175,7 +173,7 @@ class _Whole:
         sketches = sketch_layer(self.subject, self.material.fit, site, values, found.fire_above, self.request.seed)
         if self.request.joint:
             means = sketches.moments.mean
-            self.shards.keep_joint(site, *replace_layer(self._joint_runs(), found, means, self.progress))
+            self.shards.keep_joint(site, *replace_layer(self._at_once, found, means, self.progress))
         make_directory(self.writer.path / "tensors")
         write_tensors(self.writer.path / _exemplars(site), exemplar_arrays(sketches))
         first = next(n for at, _, n in numbered(self.scope.sites, self.scope.width) if at == site)
@@ -189,13 +187,11 @@ class _Whole:
 
         return self.subject.with_dtype(torch.float32)
 
-    def _joint_runs(self) -> JointRuns:
+    @cached_property
+    def _at_once(self) -> JointRuns:
         """Made for the first layer that is replaced, kept for the others."""
-        if self._joint is None:
-            part, seed = self.material.test, self.request.seed
-            text = draw_text(part, part.scored, seed)
-            self._joint = JointRuns(self._in_fp32, part, text, seed)
-        return self._joint
+        part, seed = self.material.test, self.request.seed
+        return JointRuns(self._in_fp32, part, draw_text(part, part.scored, seed), seed)
 
     def finish(self) -> dict[str, Any]:
         """Judge all claims together and write the run."""
@@ -213,8 +209,11 @@ class _Whole:
             self.writer.tensors("test", stored_arrays(sample, self.material))
             self.writer.tensors("behaviour", arrays, {"arms": ",".join(ARMS)})
         result = self._result(verdicts, sample)
+        svg = None
         if self.request.joint:
-            result["joint"] = self._write_joint()
+            stored = self.shards.joint(sites)
+            result["joint"] = joint_entries(stored, self.request.seed)
+            svg = write_joint(self.writer, stored, result["joint"])
         self.writer.result(result)
         from assay.explain.whole.figure import depth_figure
         from assay.explain.whole.page import whole_page
@@ -223,20 +222,9 @@ class _Whole:
         figure = depth_figure(result["summary"]["per_layer"])
         self.writer.file("figure.json", figure.json)
         self.writer.file("figure.svg", figure.svg)
-        drawn = joint_files(result)
-        for name, drawing in drawn.items():
-            self.writer.file(name, drawing)
-        page = whole_page(self.writer.spec, result, figure.svg, drawn.get("joint.svg"), self.shards, sites)
+        page = whole_page(self.writer.spec, result, figure.svg, svg, self.shards, sites)
         self.writer.file("page.html", page)
         return result
-
-    def _write_joint(self) -> list[dict[str, Any]]:
-        """Store the losses of all layers, and what they come to."""
-        stored = self.shards.joint(self.scope.sites)
-        self.writer.tensors(JOINT, stored.arrays, stored.metadata)
-        entries = joint_entries(stored, self.request.seed)
-        self.writer.table(JOINT, joint_rows(entries))
-        return entries
 
     def _tables(self, verdicts: Verdicts) -> None:
         sites, width = self.scope.sites, self.scope.width

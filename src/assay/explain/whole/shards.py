@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from assay.core.ids import SiteId
-from assay.explain.joint.scores import Stored, pack
+from assay.explain.joint.stored import Stored, pack
 from assay.explain.whole.layer import EXPLAINERS, LayerFound
 from assay.explain.whole.tables import claim_rows, score_rows, settled, unit_rows
 from assay.record import SiteSketches

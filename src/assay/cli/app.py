@@ -20,6 +20,7 @@ BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 VERBS = {
     "explain": Verb("assay.cli.explain:explain", "Explain units of a model, and test the explanations."),
     "record": Verb("assay.cli.record:record", "Record what every unit of whole sites does on a corpus."),
+    "related": Verb("assay.cli.related:related", "List the units that drive a unit, and those that it drives."),
     "runs": Verb("assay.cli.runs:runs", "List the stored runs."),
     "show": Verb("assay.cli.show:show", "Show a stored run, or one unit of it."),
     "compare": Verb("assay.cli.compare:compare", "Set a run of whole layers beside that of its randomised twin."),

@@ -103,7 +103,7 @@ def gather_material(
             minimum=budget,
             name=f"the {name} split of {corpus.name} (--tokens {tokens:,}, {share:.0%} of them)",
         )
-        parts.append(_part(name, documents, table, subject))
+        parts.append(make_part(name, documents, table, subject))
     fit, choose, test = parts
     other = _gather_other(subject, also, corpus, test.table.n_tokens, seed) if also else None
     return Material(fit, choose, test, splits, other)
@@ -117,10 +117,11 @@ def _gather_other(subject: Subject, also: Corpus, corpus: Corpus, tokens: int, s
         raise UsageError(f"--also {also.name} has no document that {corpus.name} has not; name another corpus")
     name = f"the corpus of --also, {also.name}"
     table = tokenise(documents, subject.tokenizer, LENGTH, tokens, seed, minimum=FEWEST // 5, name=name)
-    return _part("other text", documents, table, subject)
+    return make_part("other text", documents, table, subject)
 
 
-def _part(name: str, documents: tuple[Document, ...], table: TokenTable, subject: Subject) -> Part:
+def make_part(name: str, documents: tuple[Document, ...], table: TokenTable, subject: Subject) -> Part:
+    """Documents as a part: position 0 of a window and special tokens don't count."""
     scored = (table.flat_positions > 0) & ~np.isin(table.flat_ids, sorted(subject.special_ids))
     return Part(name, documents, table, scored, subject.token_texts())
 

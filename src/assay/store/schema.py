@@ -56,13 +56,28 @@ EVIDENCE = pa.schema(
     ]
 )
 TOKENS = pa.schema(_required(id=_INT, text=_TEXT))
+RELATED = pa.schema(
+    [
+        *_required(unit=_TEXT, side=_TEXT, other=_TEXT, layer=_INT, kind=_TEXT, index=_INT, chosen_by=_TEXT),
+        *_optional(effect=_REAL, effect_lo=_REAL, effect_hi=_REAL, signed=_REAL, signed_lo=_REAL, signed_hi=_REAL),
+        *_optional(null=_REAL, strength=_REAL, net=_REAL, beyond=pa.bool_()),
+        *_required(reason=_TEXT),
+    ]
+)
 
-TABLES: Mapping[str, pa.Schema] = {"units": UNITS, "claims": CLAIMS, "evidence": EVIDENCE, "tokens": TOKENS}
+TABLES: Mapping[str, pa.Schema] = {
+    "units": UNITS,
+    "claims": CLAIMS,
+    "evidence": EVIDENCE,
+    "tokens": TOKENS,
+    "related": RELATED,
+}
 
 _ALLOWED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("units", "role"): ("target", "companion"),
     ("claims", "role"): ("claim", "control"),
     ("evidence", "verdict"): VERDICTS,
+    ("related", "side"): ("upstream", "downstream"),
 }
 _JSON: Mapping[tuple[str, str], type] = {
     ("claims", "rules"): object,

@@ -16,10 +16,10 @@ from assay.core.ids import SiteId, UnitId
 from assay.errors import UsageError
 from assay.explain.related import weights as by_weights
 from assay.explain.related.ablation import Ablations, Change
+from assay.explain.related.agreement import agreement
 from assay.explain.related.attribution import attribute
 from assay.explain.related.experiment import RelatedRequest, related
 from assay.explain.related.nulls import nulls
-from assay.explain.related.prediction import predictions
 from assay.explain.related.relations import best, choose, effects, measure
 from assay.explain.related.sides import Sides
 from assay.explain.related.survey import Around, Survey, survey
@@ -109,7 +109,7 @@ def test_what_drives_a_neuron_comes_first_by_weights_and_by_effect(
 
 
 def test_weights_predict_effects_where_the_direct_path_is_all(of_a: dict[str, Any]) -> None:
-    nearest, *_, every = of_a["predictions"]
+    nearest, *_, every = of_a["agreement"]
     assert (nearest["layers"], nearest["neurons"]) == ("1", 46)  # two never fire
     assert (every["layers"], every["neurons"]) == ("all", 94)
     assert nearest["strength_lo"] > nearest["strength_null"] + 0.1
@@ -382,7 +382,7 @@ def test_a_head_has_no_weights_and_is_measured(chain: Chain, texts: tuple[Text, 
     found = sides(chain, texts, UnitId(SiteId(0, "head"), 0))
     down = found.downstream()
     assert down["by_weights"] is None
-    assert down["predictions"] == []
+    assert down["agreement"] == []
     context = {str(unit) for unit in chain.planted.units("context")}
     assert set(listed(down, "effect")) & context
     assert rows(down)[next(iter(set(listed(down, "effect")) & context))]["strength"] is None
@@ -454,7 +454,7 @@ def test_rank_correlations_are_spearmans(chain: Chain) -> None:
     sums = Change(each * effect**2, each * signed, each * np.ones((1, n)))
     site = Site(net[None], net[None], net, np.abs(rng.normal(size=(9, n))), rng.normal(size=(9, n)))  # type: ignore[arg-type]
     ones = {A.site: np.ones(n)}
-    found = predictions(
+    found = agreement(
         Weights(("in",), {A.site: site}, np.zeros(0, np.float32)), {A.site: sums}, each[:, 0], ones, ones, True, 0
     )
     assert [row["layers"] for row in found] == ["1", "all"]
@@ -482,7 +482,7 @@ def test_every_architecture_has_related_units(name: str) -> None:
         assert all(row["effect"] > 0 for row in side["relations"])
         best_row = max((row for row in side["relations"] if row["strength"]), key=lambda row: row["effect"])
         assert best_row["effect"] > 0.01
-        [nearest, *_] = side["predictions"]
+        [nearest, *_] = side["agreement"]
         assert nearest["net"] > 0.25 > abs(nearest["net_null"])
     assert json.loads(json.dumps([up, down], allow_nan=False)) == [up, down]
 
@@ -544,7 +544,7 @@ def test_a_run_holds_what_was_found_with_the_sentences_of_another(stored: Path) 
     }
     [same] = [r for r in table if r["other"] == str(A)]
     assert (same["unit"], same["side"], same["effect"]) == (str(B), "upstream", row["effect"])
-    assert same["null"] == max(row["nulls"].values())
+    assert same["best_null"] == max(row["nulls"].values())
     assert run.spec["corpus"]["tokens"]["test"] == 0
     assert open_run("last", stored.parent).spec["verb"] == "explain"
 

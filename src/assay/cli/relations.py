@@ -72,8 +72,8 @@ def _print_side(name: str, side: Mapping[str, Any], console: Console) -> None:
     for reason in dict.fromkeys(row["reason"] for row in rows if row["reason"]):
         own = ", ".join(row["unit"] for row in rows if row["reason"] == reason)
         console.print(Text(f"not decided: {plain(reason)} ({own})", style="dim"), soft_wrap=True)
-    if side["predictions"]:
-        console.print(_predictions(side["predictions"]))
+    if side["agreement"]:
+        console.print(_agreements(side["agreement"]))
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -127,7 +127,7 @@ def _standards(name: str, side: Mapping[str, Any]) -> Iterator[str]:
         yield f"greatest strength of random vectors: below {_fine(weights['null_best'])} in 95 of 100{beside}"
 
 
-def _predictions(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _agreements(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     headings = ("layers away", "neurons", "effect by strength", "null", "signed by net", "null", "slope")
     for name in headings:

@@ -60,7 +60,7 @@ RELATED = pa.schema(
     [
         *_required(unit=_TEXT, side=_TEXT, other=_TEXT, layer=_INT, kind=_TEXT, index=_INT, chosen_by=_TEXT),
         *_optional(effect=_REAL, effect_lo=_REAL, effect_hi=_REAL, signed=_REAL, signed_lo=_REAL, signed_hi=_REAL),
-        *_optional(null=_REAL, strength=_REAL, net=_REAL, beyond=pa.bool_()),
+        *_optional(best_null=_REAL, strength=_REAL, net=_REAL, beyond=pa.bool_()),
         *_required(reason=_TEXT),
     ]
 )

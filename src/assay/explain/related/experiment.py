@@ -16,7 +16,7 @@ from assay.explain.experiment import describe, peak_rss_mb
 from assay.explain.material import Progress
 from assay.explain.related.request import RelatedOutcome as RelatedOutcome
 from assay.explain.related.request import RelatedRequest as RelatedRequest
-from assay.explain.related.sentences import sentences
+from assay.explain.related.sentences import explained_run, sentences
 from assay.explain.related.sides import Sides
 from assay.explain.related.text import gather_texts
 from assay.model.changes import arithmetic
@@ -58,8 +58,7 @@ def related(
     unit = _one_unit(request, subject)
     fit, choose, splits_sha256 = gather_texts(subject, corpus, request.tokens, request.seed)
     root = runs_root(request.out)
-    if request.run is not None:
-        sentences([], subject.fingerprint, request.run, root, request.out)
+    named = explained_run(request.run, subject.fingerprint, request.out) if request.run else None
     tokens = {"fit": fit.n_scored, "choose": choose.n_scored, "test": 0}
     writer = RunWriter(
         root,
@@ -74,7 +73,7 @@ def related(
         sides = Sides(subject.with_dtype(torch.float32), unit, fit, choose, request.k, request.seed, progress)
         result = {"run": writer.id, "subject": subject.name, "unit": str(unit), "k": request.k}
         result |= {"downstream": sides.downstream(), "upstream": sides.upstream()}
-        _explain(result, sentences(_named(result), subject.fingerprint, request.run, root, request.out))
+        _explain(result, sentences(_listed(result), subject.fingerprint, named, root))
         result["summary"] = {
             "tokens": sum(tokens.values()),
             "documents": {"fit": fit.n_documents, "choose": choose.n_documents},
@@ -103,7 +102,7 @@ def _one_unit(request: RelatedRequest, subject: Subject) -> UnitId:
     return units[0]
 
 
-def _named(result: dict[str, Any]) -> list[str]:
+def _listed(result: dict[str, Any]) -> list[str]:
     """The unit and all that is listed."""
     listed = [row["unit"] for side in ("upstream", "downstream") for row in result[side]["relations"]]
     return [result["unit"], *dict.fromkeys(listed)]
@@ -129,6 +128,6 @@ def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
                 place
                 | {"kind": unit.site.kind, "index": unit.number, "chosen_by": " ".join(row["chosen_by"])}
                 | {name: row[name] for name in scores}
-                | {"null": max(row["nulls"].values(), default=None), "beyond": row["beyond"], "reason": row["reason"]}
+                | {"best_null": max(row["nulls"].values(), default=None), "beyond": row["beyond"], "reason": row["reason"]}
             )
     return rows

@@ -14,27 +14,34 @@ from assay.store.run import list_runs, open_path
 _KEPT = ("explainer", "explanation", "r", "r_lo", "r_hi", "verdict")
 
 
-def sentences(
-    units: Sequence[str], subject: str, run: str | None, root: Path, out: str | None
-) -> dict[str, dict[str, Any]]:
-    """By unit, its explanation: of this run, or of the newest run of the same weights that explained it.
-
-    Of a run's explainers it is the first that was asked for. Units that no run explained are left out.
+def explained_run(name: str, subject: str, out: str | None) -> Run:
+    """A stored run that can be asked for sentences.
 
     Args:
         subject: the fingerprint of the weights.
 
     Raises:
-        UsageError: ``run`` is of another model, or explained nothing.
+        UsageError: it is of another model, or explained nothing.
         UnknownName, RunError: no such run, or it can't be read.
     """
+    run = open_run(name, out)
+    if not run.has("claims.parquet"):
+        raise UsageError(f"run {run.id} explained nothing: it was made by 'assay {run.spec['verb']}'")
+    if run.spec["subject"]["fingerprint"] != subject:
+        raise UsageError(f"run {run.id} explained {run.spec['subject']['name']}, which has other weights")
+    return run
+
+
+def sentences(units: Sequence[str], subject: str, run: Run | None, root: Path) -> dict[str, dict[str, Any]]:
+    """By unit, its explanation: of this run, or of the newest run of the same weights that explained it.
+
+    Of a run's explainers it is the first that was asked for. Units that no run explained are left out.
+
+    Raises:
+        RunError: a run is damaged.
+    """
     if run is not None:
-        named = open_run(run, out)
-        if not named.has("claims.parquet"):
-            raise UsageError(f"run {named.id} explained nothing: it was made by 'assay {named.spec['verb']}'")
-        if named.spec["subject"]["fingerprint"] != subject:
-            raise UsageError(f"run {named.id} explained {named.spec['subject']['name']}, which has other weights")
-        return _of_run(named, units)
+        return _of_run(run, units)
     found: dict[str, dict[str, Any]] = {}
     for info in reversed(list_runs(root)):
         missing = [unit for unit in units if unit not in found]

@@ -12,9 +12,9 @@ from assay.core.ids import SiteId, UnitId
 from assay.explain.material import Progress
 from assay.explain.related import weights as by_weights
 from assay.explain.related.ablation import Ablations, Change, Moved, Null
+from assay.explain.related.agreement import agreement
 from assay.explain.related.attribution import PROBES, attribute
 from assay.explain.related.nulls import nulls
-from assay.explain.related.prediction import predictions
 from assay.explain.related.relations import choose, effects, in_sds, measure, relation
 from assay.explain.related.survey import Around, survey
 from assay.explain.related.text import Text
@@ -78,7 +78,7 @@ class Sides:
             "by_weights": _told(weights),
             "null_effects": self._null_extremes(null),
             "relations": relations,
-            "predictions": predictions(weights, changes, self.report.tokens_by_document, sds, ones, True, self.seed),
+            "agreement": agreement(weights, changes, self.report.tokens_by_document, sds, ones, True, self.seed),
         }
 
     def upstream(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Sides:
             "null_effects": {f"other_{_KINDS[kind]}": value for kind, value in null.items()},
             "relations": relations,
             "random": rows,
-            "predictions": predictions(weights, estimated, self.fit.tokens_by_document, one, sources, False, self.seed),
+            "agreement": agreement(weights, estimated, self.fit.tokens_by_document, one, sources, False, self.seed),
         }
 
     def _relation(
@@ -199,7 +199,7 @@ class Sides:
             "by_weights": None,
             "null_effects": {},
             "relations": [],
-            "predictions": [],
+            "agreement": [],
         }
 
 

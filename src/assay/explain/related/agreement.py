@@ -1,4 +1,8 @@
-"""Do weights predict effects? Rank correlations over all neurons of a side, by the number of layers between."""
+"""Do weights predict effects? Rank correlations over all neurons of a side, by the number of layers between.
+
+Their bounds come from the jackknife: the documents in 20 groups, each left out in turn (Efron and Tibshirani 1993,
+chapter 11). A bootstrap would add its own noise to that of the effects, and every correlation would fall.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import rankdata, t
 
 from assay.core.ids import SiteId
 from assay.explain.related.ablation import Change
 from assay.explain.related.relations import in_sds
 from assay.explain.related.weights import Site, Weights
-from assay.stats import Interval, document_weights, interval
+from assay.stats import Interval
 
-REPLICATES = 200
+GROUPS = 20
 APART = 3  # distances shown one by one
 
 
 class _Neurons(NamedTuple):
-    """Neurons of some sites side by side: what weights say of them, and (resamples, neurons) what was measured."""
+    """Neurons of some sites side by side: what weights say of them, and what was measured, (1 + groups, neurons): on
+    all documents, then without each group."""
 
     strength: NDArray[np.float32]
     net: NDArray[np.float32]
@@ -30,7 +35,7 @@ class _Neurons(NamedTuple):
     signed: NDArray[np.float64]
 
 
-def predictions(
+def agreement(
     weights: Weights | None,
     changes: Mapping[SiteId, Change],
     tokens: NDArray[np.float64],
@@ -42,8 +47,8 @@ def predictions(
     """A row for the nearest layer, the next two, the others, and all.
 
     ``strength`` is the rank correlation of the strength by weights with the effect, ``net`` that of net with signed,
-    ``slope`` the least-squares slope of signed on net through zero: 1 where the direct path is all there is. Intervals
-    are over documents; the null of the first two is the same with random vectors, on average over the draws.
+    ``slope`` the least-squares slope of signed on net through zero: 1 where the direct path is all there is. Bounds are
+    over documents, at 95 %; the null of the first two is the same with random vectors, on average over the draws.
 
     Args:
         sds, sources: by site, standard deviations of the watched and of the ablated units, broadcast.
@@ -52,7 +57,7 @@ def predictions(
     if weights is None:
         return []
     sites = list(weights.sites) if nearest_first else list(weights.sites)[::-1]
-    rows = np.vstack([np.ones(len(tokens)), document_weights(len(tokens), REPLICATES, seed)])
+    rows = _without_groups(len(tokens), seed)
     found = {at: _measured(weights.sites[at], changes[at], tokens, sds[at], sources[at], rows) for at in sites}
     groups = {str(i + 1): [site] for i, site in enumerate(sites[:APART])}
     groups |= {f"{APART + 1}+": sites[APART:], "all": sites}
@@ -103,8 +108,24 @@ def _correlation(values: NDArray[Any], ranks: NDArray[np.float64]) -> NDArray[np
         return b @ a / np.sqrt((a @ a) * (b * b).sum(1))
 
 
+def _without_groups(documents: int, seed: int) -> NDArray[np.float64]:
+    """(1 + groups, documents) all of them, then all but each group of some at random."""
+    groups = min(GROUPS, documents)
+    group = np.random.default_rng([seed, 16]).permutation(documents) % groups
+    return np.vstack([np.ones(documents), group != np.arange(groups)[:, None]]).astype(np.float64)
+
+
+def _jackknife(values: NDArray[np.float64]) -> Interval:
+    """From a value on all documents, and those without each group."""
+    value, without = float(values[0]), values[1:]
+    groups = len(without)
+    error = np.sqrt((groups - 1) / groups * np.square(without - without.mean()).sum()) if groups > 1 else np.nan
+    reach = float(t.ppf(0.975, groups - 1) * error) if groups > 1 else float("nan")
+    return Interval(value, value - reach, value + reach)
+
+
 def _bounds(name: str, values: NDArray[np.float64]) -> dict[str, float | None]:
-    found: Interval = interval(float(values[0]), values[1:])
+    found = _jackknife(values)
     return {f"{name}{end}": _plain(value) for end, value in zip(("", "_lo", "_hi"), found, strict=True)}
 
 

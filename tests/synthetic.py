@@ -67,6 +67,7 @@ def write_run(root: Path, *, hostile: str = "") -> Path:
         run.table("evidence", _evidence(arrays))
         run.table("tokens", [{"id": i, "text": word} for i, word in enumerate(WORDS)])
         run.table("joint", _joint())
+        run.table("related", _related())
         run.tensors("test", arrays)
         run.tensors("behaviour", _behaviour(), {"arms": json.dumps(ARMS)})
         run.tensors("exemplars", _exemplars(arrays))
@@ -184,6 +185,17 @@ def _joint() -> list[dict[str, Any]]:
     return [
         {**same, **dict.fromkeys(scores), "measure": "loss", "nulls": "{}", "reason": "", "unscored": why},
         {**same, **scores, "measure": "kl", "nulls": json.dumps(nulls), "reason": "", "unscored": None},
+    ]
+
+
+def _related() -> list[dict[str, Any]]:
+    scores = ("effect", "effect_lo", "effect_hi", "signed", "signed_lo", "signed_hi", "best_null", "strength", "net")
+    same = {"unit": TARGETS[0], "side": "upstream", "kind": "mlp_act", "beyond": True, "reason": ""}
+    neuron = dict(zip(scores, (0.04, 0.03, 0.05, -0.02, -0.03, -0.01, 0.012, 0.05, -0.03), strict=True))
+    few = {"kind": "head", "beyond": None, "reason": "under 20 documents"} | dict.fromkeys(scores[1:])
+    return [
+        {**same, **neuron, "other": "L0.mlp_act:7", "layer": 0, "index": 7, "chosen_by": "effect weight-"},
+        {**same, **neuron, **few, "other": "L0.head:2", "layer": 0, "index": 2, "chosen_by": "head"},
     ]
 
 

@@ -194,7 +194,7 @@ def test_last_passes_over_recordings(tmp_path: Path) -> None:
     (recording / "spec.json").write_text(json.dumps(spec | {"id": "recording", "verb": "record"}))
     assert open_run("last", tmp_path).path == whole
     shutil.rmtree(whole)
-    with pytest.raises(RunError, match="but recordings; make one"):
+    with pytest.raises(RunError, match="holds claims; make one"):
         open_run("last", tmp_path)
 
 

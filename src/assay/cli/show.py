@@ -12,6 +12,7 @@ from rich.text import Text
 from assay.cli.lazy import load_object
 from assay.cli.numbers import verdict_text
 from assay.cli.plain import plain
+from assay.cli.relations import is_related, next_unit, print_relations
 from assay.cli.report import print_run
 from assay.cli.screen import print_json, print_next, screen
 from assay.cli.selftest_report import is_selftest, print_selftest
@@ -60,6 +61,10 @@ def show(
         return
     if is_selftest(run):
         print_json(run.result()) if as_json else print_selftest(run)
+        return
+    if is_related(run):
+        print_json(run.result()) if as_json else print_relations(run)
+        print_next(_command("assay related", next_unit(run.result()), out), "walk on from there")
         return
     if is_whole(run):
         print_whole_json(run) if as_json else print_whole(run)

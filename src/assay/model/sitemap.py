@@ -53,6 +53,10 @@ class SiteMap:
     """Last matrix of the MLP: its input is the site ``mlp_act``."""
     mlp_out: str
     """Module whose output the MLP adds to the residual."""
+    mlp_in: Mapping[str, str]
+    """By name, the MLP's matrices that read the residual. Two names with one path are halves of its rows, in order."""
+    unit_gain: bool = False
+    """Whether a norm multiplies by 1 + its weight rather than by its weight."""
     parallel: bool | str = False
     """Whether attention and MLP read the same residual, so that there is no ``resid_mid``; or the configuration flag
     that says so."""
@@ -69,11 +73,12 @@ class SiteMap:
     needs: tuple[Need, ...] = ()
 
 
+_GATED = {"gate": "mlp.gate_proj", "up": "mlp.up_proj"}
 _CAUSAL = Need("use_bidirectional_attention", False, "its tokens see what comes after them")
 _NORM_FIRST = Need("do_layer_norm_before", True, "norms in its residual stream keep its parts from adding up")
 
 
-def _llama_like(architecture: str) -> SiteMap:
+def _llama_like(architecture: str, mlp_in: Mapping[str, str] = _GATED) -> SiteMap:
     return SiteMap(
         architecture=architecture,
         trunk="model",
@@ -84,6 +89,7 @@ def _llama_like(architecture: str) -> SiteMap:
         mid="post_attention_layernorm",
         down="mlp.down_proj",
         mlp_out="mlp",
+        mlp_in=mlp_in,
     )
 
 
@@ -98,6 +104,8 @@ def _gemma(architecture: str, attention: str, *needs: Need) -> SiteMap:
         mid="pre_feedforward_layernorm",
         down="mlp.down_proj",
         mlp_out="post_feedforward_layernorm",
+        mlp_in=_GATED,
+        unit_gain=True,
         softcap="final_logit_softcapping",
         attention=attention,
         needs=needs,
@@ -109,7 +117,7 @@ _ROWS = (
     _llama_like("mistral"),
     _llama_like("qwen2"),
     _llama_like("qwen3"),
-    _llama_like("phi3"),
+    _llama_like("phi3", {"gate": "mlp.gate_up_proj", "up": "mlp.gate_up_proj"}),
     SiteMap(
         architecture="olmo2",
         trunk="model",
@@ -120,6 +128,7 @@ _ROWS = (
         mid="mlp",
         down="mlp.down_proj",
         mlp_out="post_feedforward_layernorm",
+        mlp_in=_GATED,
     ),
     _gemma("gemma2", "eager"),
     _gemma("gemma3_text", "sdpa", _CAUSAL),
@@ -133,6 +142,7 @@ _ROWS = (
         mid="ln_2",
         down="mlp.c_proj",
         mlp_out="mlp",
+        mlp_in={"in": "mlp.c_fc"},
         transposed=True,
     ),
     SiteMap(
@@ -145,6 +155,7 @@ _ROWS = (
         mid="post_attention_layernorm",
         down="mlp.dense_4h_to_h",
         mlp_out="mlp",
+        mlp_in={"in": "mlp.dense_h_to_4h"},
         parallel="use_parallel_residual",
     ),
     SiteMap(
@@ -157,6 +168,7 @@ _ROWS = (
         mid="ln_1",
         down="mlp.fc_out",
         mlp_out="mlp",
+        mlp_in={"in": "mlp.fc_in"},
         parallel=True,
         tuples=True,
         attention="eager",
@@ -171,6 +183,7 @@ _ROWS = (
         mid="final_layer_norm",
         down="fc2",
         mlp_out="fc2",
+        mlp_in={"in": "fc1"},
         flat_mlp=True,
         needs=(_NORM_FIRST, Need("_remove_final_layer_norm", False, "it has no final norm")),
     ),
@@ -184,6 +197,7 @@ _ROWS = (
         mid="input_layernorm",
         down="mlp.fc2",
         mlp_out="mlp",
+        mlp_in={"in": "mlp.fc1"},
         parallel=True,
     ),
 )

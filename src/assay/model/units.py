@@ -137,9 +137,10 @@ class Units:
         """(..., heads) float32. With W = QR, |W s| = |R s|, and R is d_head by d_head: no sum cancels."""
         root = self._roots.get(site)
         if root is None or root.device != tensor.device:
-            matrix = self._o_matrix(site).double()
-            blocks = matrix.reshape(matrix.shape[0], self._n_heads, -1).transpose(0, 1)
-            root = self._roots[site] = torch.linalg.qr(blocks, mode="r").R.float().to(tensor.device)
+            with torch.inference_mode(False):  # what is kept must serve passes with a gradient, too
+                matrix = self._o_matrix(site).double()
+                blocks = matrix.reshape(matrix.shape[0], self._n_heads, -1).transpose(0, 1)
+                root = self._roots[site] = torch.linalg.qr(blocks, mode="r").R.float().to(tensor.device)
         slices = tensor.float().unflatten(-1, (self._n_heads, -1))
         return torch.einsum("...hd,hrd->...hr", slices, root).norm(dim=-1)
 

@@ -29,7 +29,7 @@ def entries(run: Run, units: Sequence[str] | None = None) -> Iterator[dict[str, 
     claims, evidence = run.table("claims"), run.table("evidence")
     claims = claims.filter(pc.equal(claims["role"], "claim"))
     if units is not None:
-        claims = claims.filter(pc.is_in(claims["unit"], value_set=pa.array(list(units))))
+        claims = claims.filter(pc.is_in(claims["unit"], value_set=pa.array(list(units), pa.string())))
         evidence = evidence.filter(pc.is_in(evidence["claim"], value_set=claims["claim"].combine_chunks()))
     width = _widths(run)
     tests = _by_claim(evidence.sort_by("claim"))

@@ -23,6 +23,8 @@ from assay.errors import RunError, UnknownName
 from assay.store.schema import SCHEMA
 from assay.store.writer import DONE, RESULT, SPEC, runs_root, sha256
 
+_WITHOUT_CLAIMS = ("record", "related")
+
 
 class Run:
     """A whole run, read as far as it is asked for. Made by :func:`open_run`.
@@ -157,7 +159,7 @@ def _info(path: Path) -> RunInfo:
 def open_run(name: str | Path = "last", root: str | Path | None = None) -> Run:
     """Open a run by path, by id, by a part of its id that only one run has, or the ``last`` whole one.
 
-    A recording that lies among the runs is never the last one: it holds no claims.
+    A recording, or what ``assay related`` stored, is never the last one: it holds no claims.
 
     ``root`` is where ids are looked for; see :func:`runs_root`.
 
@@ -182,10 +184,10 @@ def open_run(name: str | Path = "last", root: str | Path | None = None) -> Run:
 
 
 def _last(base: Path, runs: Sequence[RunInfo]) -> Run:
-    runs = [info for info in runs if info.spec.get("verb") != "record"]
+    runs = [info for info in runs if info.spec.get("verb") not in _WITHOUT_CLAIMS]
     whole = [info for info in runs if info.state == "whole"]
     if not whole and not runs:
-        raise RunError(f"there is no run in {base} but recordings; make one with 'assay explain'")
+        raise RunError(f"there is no run in {base} that holds claims; make one with 'assay explain'")
     if not whole:
         states = ", ".join(f"{info.id} is {info.state}" for info in runs[-3:])
         raise RunError(f"no run in {base} is whole: {states}; make one with 'assay explain'")

@@ -68,6 +68,14 @@ JOINT = pa.schema(  # only in runs in which many units were replaced at once
         *_required(version=_INT),
     ]
 )
+RELATED = pa.schema(
+    [
+        *_required(unit=_TEXT, side=_TEXT, other=_TEXT, layer=_INT, kind=_TEXT, index=_INT, chosen_by=_TEXT),
+        *_optional(effect=_REAL, effect_lo=_REAL, effect_hi=_REAL, signed=_REAL, signed_lo=_REAL, signed_hi=_REAL),
+        *_optional(best_null=_REAL, strength=_REAL, net=_REAL, beyond=pa.bool_()),
+        *_required(reason=_TEXT),
+    ]
+)
 
 TABLES: Mapping[str, pa.Schema] = {
     "units": UNITS,
@@ -75,12 +83,14 @@ TABLES: Mapping[str, pa.Schema] = {
     "evidence": EVIDENCE,
     "tokens": TOKENS,
     "joint": JOINT,
+    "related": RELATED,
 }
 
 _ALLOWED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("units", "role"): ("target", "companion"),
     ("claims", "role"): ("claim", "control"),
     ("evidence", "verdict"): VERDICTS,
+    ("related", "side"): ("upstream", "downstream"),
 }
 _SCORES: Mapping[str, list[str]] = {  # tables of scores, and the columns that say what was scored
     "evidence": ["claim", "check", "measure", "value", "unscored"],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from assay.explain.behaviour import Size
+from assay.judge import RemoteJudge
 from assay.selftest import experiment
 from assay.selftest import request as asked
 from assay.selftest.bench import Bench
@@ -15,7 +16,7 @@ from assay.selftest.experiment import SelftestOutcome, SelftestRequest
 from assay.selftest.request import Effort
 from assay.testing import Gallery, gallery
 
-TINY = Effort(260, 100, Size(24, 4, 32), 1, 1, 8, 2, 1)
+TINY = Effort(260, 100, Size(24, 4, 32), 1, 1, 8, 2, 1, 2)
 FEW = (0, 3, 7, 25, 28, 29, 36, 41)  # exhibits of every family, a silent one and a dense one among them
 
 
@@ -31,7 +32,7 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="session")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> SelftestOutcome:
-    """A whole selftest, as small as it can be."""
+    """A whole selftest, as small as it can be, with a judge whose recording is empty."""
 
     def few(seed: int, documents: int) -> Gallery:
         whole = gallery(seed, documents)
@@ -40,7 +41,9 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> SelftestOutcome:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asked, "EFFORTS", {"smoke": TINY})
         patch.setattr(experiment, "gallery", few)
-        return experiment.selftest(SelftestRequest("smoke", 3, str(tmp_path_factory.mktemp("runs"))))
+        return experiment.selftest(
+            SelftestRequest("smoke", 3, str(tmp_path_factory.mktemp("runs"))), judge=RemoteJudge("mute", None, {})
+        )
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import torch
 
 from assay.cli.app import run as run_command
 from assay.errors import UnknownName, UsageError
+from assay.judge.remote import NOT_RECORDED
 from assay.selftest.claims import EFFECTS
 from assay.selftest.experiment import SelftestOutcome, SelftestRequest, _one_thread
 from assay.selftest.request import EFFORTS
@@ -76,6 +77,16 @@ def test_what_was_said_is_stored_with_its_sentences_and_scores(outcome: Selftest
     assert run.file("figure.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
+def test_what_a_judge_was_asked_is_counted_and_recorded(outcome: SelftestOutcome, stored: dict[str, Any]) -> None:
+    found = stored["judge"]
+    assert found["judge"] == "mute"
+    assert found["simulator"]["units"] == found["simulator"]["units_unscored"] == 2
+    assert set(found["simulator"]["unscored"]) == {NOT_RECORDED}
+    assert found["account"]["calls"] == 0
+    assert found["account"]["unscored"][NOT_RECORDED] > 100
+    assert "judge.jsonl" in open_run(outcome.run_path).files
+
+
 def test_a_stored_selftest_is_shown_without_torch(outcome: SelftestOutcome) -> None:
     code = f"""
 import sys
@@ -93,6 +104,8 @@ assert "torch" not in sys.modules
         "Beyond the grammar the truth is a function that no list of rules says",
         "False support",
         "Explainers that hide a meaning",
+        "The judge: mute",
+        "no unit could be scored",
     ):
         assert words in done.stdout
 

@@ -8,7 +8,7 @@ import click
 
 from assay.cli.explain import finish
 from assay.cli.lazy import load_object
-from assay.cli.options import JUDGE, MODEL, RUN, TEXT, shared
+from assay.cli.options import JUDGE, MODEL, RUN, SCORING, TEXT, shared
 
 
 @click.command(
@@ -31,7 +31,7 @@ from assay.cli.options import JUDGE, MODEL, RUN, TEXT, shared
     metavar="[MODULE=]SITE",
     help="Which site's units a module of delphi or a layer of Neuronpedia has; may be given again.",
 )
-@shared(MODEL, JUDGE, TEXT, RUN)
+@shared(MODEL, JUDGE, SCORING, TEXT, RUN)
 def check(claims: str, at: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Test the claims of a file: sentences, which a judge simulates, and rules.
 

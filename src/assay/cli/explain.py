@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from assay.cli.lazy import load_object
-from assay.cli.options import JUDGE, MODEL, RUN, TEXT, shared
+from assay.cli.options import JUDGE, MODEL, RUN, SCORING, TEXT, shared
 
 
 @click.command(
@@ -41,7 +41,7 @@ from assay.cli.options import JUDGE, MODEL, RUN, TEXT, shared
     metavar="NAME[,NAME]",
     help="Explainers to set them to: rules, self (the model itself, in a sentence), prose (--judge), lookup.",
 )
-@shared(JUDGE, TEXT)
+@shared(JUDGE, SCORING, TEXT)
 @click.option(
     "--joint",
     is_flag=True,

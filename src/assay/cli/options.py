@@ -50,6 +50,8 @@ JUDGE = (
         metavar="NAME",
         help="all-at-once, token-by-token or written.  [default: written for endpoints, else all-at-once]",
     ),
+)
+SCORING = (
     click.option(
         "--detection",
         is_flag=True,

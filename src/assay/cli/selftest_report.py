@@ -13,6 +13,7 @@ from assay.cli.numbers import STYLES, interval_text, score_text
 from assay.cli.plain import plain
 from assay.cli.report import heading, print_files
 from assay.cli.screen import screen
+from assay.cli.selftest_judge import judge_parts
 from assay.store.run import Run
 
 _NAMES = {
@@ -63,6 +64,7 @@ def print_selftest(run: Run) -> None:
         _liars("Explainers that swap", result["dishonest"]["swap"]),
         _liars("Explainers that hide a meaning, beside honest ones of the same r", result["dishonest"]["hide"]),
         _detected(result["dishonest"]),
+        *judge_parts(result["judge"]),
     ):
         console.print(part)
     console.print(

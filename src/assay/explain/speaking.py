@@ -46,15 +46,25 @@ def choose_judges(request: ExplainRequest, given: Judge | None, progress: Progre
             )
         return {}
 
+    if (judge := given) is None:
+        how = request.device, request.trust_remote_code, request.max_judge_calls
+        judge = find_judge(request.judge or "", *how, progress)
+    make_simulator(request.simulator, judge)
+    return dict.fromkeys(asked or [SELF], judge)
+
+
+def find_judge(
+    name: str, device: str | None, trust_remote_code: str | None, most_calls: int | None, progress: Progress
+) -> Judge:
+    """The judge of that name, see :func:`~assay.judge.choose.choose_judge`; a model is loaded."""
+
     def load_local(name: str) -> Judge:
         from assay.model import load
 
         progress(f"loading the judge {name}")
-        return LocalJudge(load(name, None, request.device, progress, trust_remote_code=request.trust_remote_code))
+        return LocalJudge(load(name, None, device, progress, trust_remote_code=trust_remote_code))
 
-    judge = given or choose_judge(request.judge or "", load_local, request.max_judge_calls, progress)
-    make_simulator(request.simulator, judge)
-    return dict.fromkeys(asked or [SELF], judge)
+    return choose_judge(name, load_local, most_calls, progress)
 
 
 def speak(

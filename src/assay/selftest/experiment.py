@@ -14,6 +14,8 @@ import numpy as np
 from assay.explain.claims import plain_r
 from assay.explain.experiment import describe, peak_rss_mb
 from assay.explain.material import Progress
+from assay.explain.speaking import find_judge, make_simulator
+from assay.judge import Judge, RemoteJudge
 from assay.model.changes import arithmetic
 from assay.rules import RuleList
 from assay.selftest.bench import SHARES, Bench
@@ -21,6 +23,8 @@ from assay.selftest.candidates import TRUTH
 from assay.selftest.dishonest import learn, swap_results
 from assay.selftest.figure import figure_json, figure_svg
 from assay.selftest.hiding import hide_results
+from assay.selftest.judges import judge_results
+from assay.selftest.request import Effort
 from assay.selftest.request import SelftestOutcome as SelftestOutcome
 from assay.selftest.request import SelftestRequest as SelftestRequest
 from assay.selftest.sanity import Examined, examine_all, score_results
@@ -37,43 +41,56 @@ def _quiet(message: str, share: float | None = None) -> None:
     """Progress that goes nowhere."""
 
 
-def selftest(request: SelftestRequest, progress: Progress = _quiet) -> SelftestOutcome:
+def selftest(request: SelftestRequest, progress: Progress = _quiet, *, judge: Judge | None = None) -> SelftestOutcome:
     """Set every score, the verdict rule and dishonest explainers against a model whose truth was planted.
 
     Equal requests give equal results: the model runs in one thread, whose sums don't depend on the machine's.
+    ``judge`` may be handed in instead of being found by name.
 
     Raises:
-        UnknownName: an effort of no known name.
+        UnknownName: an effort or a simulator of no known name.
+        UsageError: a judge that can't be had, or that can't do what is asked of it.
         MachineError: the run can't be written.
     """
     request.check()
     started, size = time.monotonic(), request.size
+    if judge is None and request.judge is not None:
+        judge = find_judge(request.judge, None, None, request.max_judge_calls, progress)
+    simulator = None if judge is None else make_simulator(request.simulator, judge)
     progress("planting the gallery")
     with _one_thread():
         bench = Bench(gallery(request.seed, size.documents), request.seed, size.replicates, progress)
-        writer = _writer(request, bench)
-        with writer:
-            examiner = Examiner.of(bench, size.size, progress)
-            examined = examine_all(bench, examiner, bench.gallery.exhibits, progress)
-            beyond = [exhibit for exhibit in bench.gallery.exhibits if exhibit.told.rules is None]
-            learnt = learn(bench, beyond, progress)
-            judged, controls = judge_all(bench, size.runs, size.whole, size.every, learnt, progress)
-            dishonest = swap_results(bench, _explanations(bench.gallery.exhibits, learnt), size.swaps)
-            dishonest |= hide_results(bench, examiner.behaviour, size.draws, progress)
-            scores = score_results(examined.scores, bench.seed)
-            units = _units(bench, examined, learnt)
-            result = {
-                "run": writer.id,
-                "subject": bench.gallery.subject.name,
-                "effort": request.effort,
-                "scores": scores,
-                "verdict": verdict_results(judged, controls),
-                "dishonest": dishonest,
-                "units": units,
-                "summary": _summary(bench, scores, units, time.monotonic() - started),
-            }
-            _write(writer, bench, examined, result)
+    with _writer(request, bench) as writer:
+        with _one_thread():
+            examined, found = _measure(bench, size, progress)
+        result: dict[str, Any] = {"run": writer.id, "subject": bench.gallery.subject.name, "effort": request.effort}
+        result |= found | {"judge": None}
+        if judge is not None and simulator is not None:
+            chosen = bench.gallery.exhibits[:: -(-len(bench.gallery.exhibits) // size.judged)]
+            result["judge"] = judge_results(bench, judge, simulator, chosen, progress)
+        if isinstance(judge, RemoteJudge):
+            result["judge"]["account"] = judge.account.to_json()
+            writer.file("judge.jsonl", judge.recording())
+        result["summary"] = _summary(bench, result["scores"], result["units"], time.monotonic() - started)
+        _write(writer, bench, examined, result)
     return SelftestOutcome(writer.path, result)
+
+
+def _measure(bench: Bench, size: Effort, progress: Progress) -> tuple[Examined, dict[str, Any]]:
+    """Scores, verdict and liars: the parts of the result that no judge is needed for."""
+    examiner = Examiner.of(bench, size.size, progress)
+    examined = examine_all(bench, examiner, bench.gallery.exhibits, progress)
+    beyond = [exhibit for exhibit in bench.gallery.exhibits if exhibit.told.rules is None]
+    learnt = learn(bench, beyond, progress)
+    judged, controls = judge_all(bench, size.runs, size.whole, size.every, learnt, progress)
+    dishonest = swap_results(bench, _explanations(bench.gallery.exhibits, learnt), size.swaps)
+    dishonest |= hide_results(bench, examiner.behaviour, size.draws, progress)
+    return examined, {
+        "scores": score_results(examined.scores, bench.seed),
+        "verdict": verdict_results(judged, controls),
+        "dishonest": dishonest,
+        "units": _units(bench, examined, learnt),
+    }
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from assay.errors import UnknownName, UsageError
 from assay.explain.behaviour import Size
+from assay.explain.request import SIMULATORS
 
 
 class Effort(NamedTuple):
@@ -16,7 +17,8 @@ class Effort(NamedTuple):
 
     ``documents`` of the gallery's corpus; ``replicates`` of the bootstrap; ``size`` of the behaviour runs; ``runs``
     whose prediction is judged, of which ``whole`` are judged by behaviour as well, on every ``every``-th unit;
-    ``swaps``: explainers that swap; ``draws`` of each honest explanation beside one that hides a meaning.
+    ``swaps``: explainers that swap; ``draws`` of each honest explanation beside one that hides a meaning; ``judged``
+    units, at most, are what a judge is tried on.
     """
 
     documents: int
@@ -27,12 +29,13 @@ class Effort(NamedTuple):
     every: int
     swaps: int
     draws: int
+    judged: int
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "smoke": Effort(500, 200, Size(96, 9, 64), 1, 1, 6, 4, 1),
-    "standard": Effort(1200, 400, Size(192, 24, 64), 3, 1, 1, 10, 2),
-    "full": Effort(2500, 1000, Size(256, 40, 64), 8, 2, 1, 40, 5),
+    "smoke": Effort(500, 200, Size(96, 9, 64), 1, 1, 6, 4, 1, 4),
+    "standard": Effort(1200, 400, Size(192, 24, 64), 3, 1, 1, 10, 2, 12),
+    "full": Effort(2500, 1000, Size(256, 40, 64), 8, 2, 1, 40, 5, 43),
 }
 
 
@@ -43,18 +46,25 @@ class SelftestRequest:
     effort: str = "standard"
     seed: int = 0
     out: str | None = None
+    judge: str | None = None
+    max_judge_calls: int | None = None
+    simulator: str | None = None
 
     def check(self) -> None:
         """Refuse what can't be done before anything is made.
 
         Raises:
-            UnknownName: an effort of no known name.
-            UsageError: a seed below 0.
+            UnknownName: an effort or a simulator of no known name.
+            UsageError: a seed below 0, or what goes with a judge without one.
         """
         if self.effort not in EFFORTS:
             raise UnknownName("effort", self.effort, EFFORTS)
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+        if self.judge is None and (self.simulator is not None or self.max_judge_calls is not None):
+            raise UsageError("--simulator and --max-judge-calls go with --judge; name one, or leave them out")
+        if self.simulator is not None and self.simulator not in SIMULATORS:
+            raise UnknownName("simulator", self.simulator, SIMULATORS)
 
     @property
     def size(self) -> Effort:

@@ -88,8 +88,8 @@ def _result(name: str, kind: Kind, table: Table, seed: int) -> dict[str, Any]:
     drops: dict[str, float | None] = {}
     for change, corrupted in CHANGES.items():
         falls = _falls(name, table, corrupted)
-        drops |= _mean(f"{change}_drop", [fall for fall, _ in falls], seed)
-        drops |= _mean(f"{change}_share", [share for _, share in falls], seed)
+        drops |= mean_entry(f"{change}_drop", [fall for fall, _ in falls], seed)
+        drops |= mean_entry(f"{change}_share", [share for _, share in falls], seed)
     return {
         "truth_beats_decoys": bool(pairs) and len(beaten) == len(pairs),
         "pairs": len(pairs),
@@ -97,7 +97,7 @@ def _result(name: str, kind: Kind, table: Table, seed: int) -> dict[str, Any]:
         "clearly": sum(pair.lo > 0 for pair in pairs) if kind.ours else None,
         "unscored": unscored,
         "units": len(table),
-        **_mean("truth", truths, seed),
+        **mean_entry("truth", truths, seed),
         **drops,
         "failures": [_failure(pair) for pair in sorted(set(pairs) - set(beaten), key=_gap)[:FAILURES]],
     }
@@ -142,8 +142,8 @@ def _falls(name: str, table: Table, corrupted: str) -> list[tuple[float, float]]
     return falls
 
 
-def _mean(name: str, values: Sequence[float], seed: int) -> dict[str, float | None]:
-    """A mean over units and its bounds, from units drawn again."""
+def mean_entry(name: str, values: Sequence[float], seed: int) -> dict[str, float | None]:
+    """A mean over units and its bounds, from units drawn again, as they stand in the result."""
     mean = mean_over(values, seed)
     parts = {name: mean.value, f"{name}_lo": mean.lo, f"{name}_hi": mean.hi}
     return {key: None if np.isnan(value) else round(float(value), 4) for key, value in parts.items()}

@@ -48,7 +48,7 @@ def show(
     RUN is a path, an id, a part of an id that only one run has, or 'last', the latest whole run. No model is
     loaded.
     """
-    unit = UnitId.parse(what) if re.match(r"L\d+\.\w+:", what) else None
+    unit = UnitId.parse(what) if re.match(r"L\d+\.[\w.]+:", what) else None
     if unit is None and run_name is not None:
         raise UsageError(f"{what!r} is not a unit, and --run goes with one; leave one of the two out")
     run = open_run(run_name or "last" if unit else what, out)

@@ -1,4 +1,7 @@
-"""Names of places and of units: ``L10.mlp_act``, ``L10.mlp_act:345`` and ``L10.resid_post:@happy``."""
+"""Names of places and of units: ``L10.mlp_act``, ``L10.mlp_act:345`` and ``L10.resid_post:@happy``.
+
+Besides the kinds that every model has, the output of any module of a layer is a place: ``L10.module.self_attn.q_proj``.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,22 @@ from assay.errors import UnknownName, UsageError
 
 KINDS = ("mlp_act", "mlp_out", "attn_out", "head", "resid_pre", "resid_mid", "resid_post")
 
-_SITE = re.compile(r"L(\d+)\.(\w+)")
+MODULE = "module."  # and a path: the output of that module of a layer
+
+_SITE = re.compile(r"L(\d+)\.(module\.[\w.]+|\w+)")
 _DIRECTION = r"@[\w.-]+"
 
 
 class SiteId(NamedTuple):
-    """A named place in a model: a layer (from 0) and a kind of :data:`KINDS`."""
+    """A named place in a model: a layer (from 0) and a kind of :data:`KINDS`, or ``module.`` and a path in a layer."""
 
     layer: int
     kind: str
+
+    @property
+    def module(self) -> str | None:
+        """The path of the module in the layer whose output this is; None for a kind of :data:`KINDS`."""
+        return self.kind.removeprefix(MODULE) if self.kind.startswith(MODULE) else None
 
     def __str__(self) -> str:
         return f"L{self.layer}.{self.kind}"
@@ -37,7 +47,7 @@ class SiteId(NamedTuple):
         match = _SITE.fullmatch(text)
         if not match:
             raise UsageError(f"{text!r} is not a site; write L<layer>.<kind>, for example L10.mlp_act")
-        if match[2] not in KINDS:
+        if match[2] not in KINDS and not match[2].startswith(MODULE):
             raise UnknownName("site", match[2], KINDS)
         return cls(int(match[1]), match[2])
 

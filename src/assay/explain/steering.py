@@ -220,7 +220,10 @@ class _Edits:
 
 
 def writes_at(site: SiteId) -> SiteId:
-    """Where what is changed at a site reaches the residual: behind the last matrix, for neurons and heads."""
+    """Where what is changed at a site reaches the residual: behind the last matrix, for neurons and heads; for a module
+    at the end of its layer at the latest."""
+    if site.module is not None:
+        return SiteId(site.layer, "resid_post")
     return SiteId(site.layer, {"mlp_act": "mlp_out", "head": "attn_out"}.get(site.kind, site.kind))
 
 

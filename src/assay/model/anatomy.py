@@ -50,6 +50,7 @@ class Anatomy:
         self._kinds = tuple(kind for kind in FORWARD_ORDER if not (self.parallel and kind == "resid_mid"))
         self.directions: dict[UnitId, Direction] = {}
         self._roots: dict[SiteId, Tensor] = {}
+        self._widths: dict[SiteId, int] = {}
 
     def sites(self) -> list[SiteId]:
         """Every site, from the first layer to the last, in the order in which a pass computes them."""
@@ -57,7 +58,7 @@ class Anatomy:
 
     def check_site(self, site: SiteId) -> None:
         """Raise UnknownName unless this subject has the site."""
-        if site.kind not in self._kinds:
+        if site.kind not in self._kinds and site.module is None:
             known = [str(SiteId(site.layer, kind)) for kind in self._kinds]
             parallel = self.parallel and site.kind in KINDS
             hint = f"(in {self.name} attention and MLP read the same residual)" if parallel else ""
@@ -65,6 +66,10 @@ class Anatomy:
         if not 0 <= site.layer < self.n_layers:
             known = [str(SiteId(layer, site.kind)) for layer in range(self.n_layers)]
             raise UnknownName("site", str(site), known, f"(layers of {self.name} run from 0 to {self.n_layers - 1})")
+        if site.module is not None:
+            modules = [path for path, _ in self._layers[site.layer].named_modules() if path]
+            if site.module not in modules:
+                raise UnknownName("module", site.module, modules, f"(in layer {site.layer} of {self.name})")
 
     def width(self, site: SiteId) -> int:
         """Width of a site's tensor.
@@ -73,7 +78,29 @@ class Anatomy:
             UnknownName: no such site.
         """
         self.check_site(site)
+        if site.module is not None:
+            return self._module_width(site)
         return int(self._weight(site).shape[1]) if site.kind in ("mlp_act", "head") else self.d_model
+
+    @torch.no_grad()
+    def _module_width(self, site: SiteId) -> int:
+        """Seen in a pass over one token, once a site: a module need not say it."""
+        if site not in self._widths:
+            shapes: list[Any] = []
+
+            def note(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+                first = output if isinstance(output, Tensor) else output[0] if isinstance(output, tuple) else None
+                shapes.append(first.shape if isinstance(first, Tensor) else None)
+
+            handle = tap(self._row, self._layers[site.layer], site.kind).module.register_forward_hook(note)
+            try:
+                self.model(input_ids=torch.ones((1, 1), dtype=torch.long, device=self.device), use_cache=False)
+            finally:
+                handle.remove()
+            if len(shapes) != 1 or shapes[0] is None or shapes[0].numel() != shapes[0][-1]:
+                raise UsageError(f"{site} gives no row of numbers a token, once a pass; name a module that does")
+            self._widths[site] = int(shapes[0][-1])
+        return self._widths[site]
 
     @property
     def units(self) -> Units:

@@ -81,10 +81,12 @@ class Switchboard:
         token = object()
         got: dict[SiteId, Tensor] = {}
         entered: list[SiteId] = []
+        # where in its layer a module comes is not known, but that it has come by the layer's end
+        ends = {SiteId(site.layer, "resid_post") for site in sites if site.module is not None} if early_exit else set()
         try:
-            for site in sites:
+            for site in (*sites, *(ends - set(sites))):
                 line = self._line(site)
-                line.captures[token] = got
+                line.captures[token] = got if site in sites else {}
                 entered.append(site)
             if early_exit:
                 self._exits.add(token)
@@ -112,7 +114,8 @@ class Switchboard:
     def _install(self, site: SiteId) -> list[RemovableHandle]:
         layer = self._layers[site.layer]
         module, side = tap(self._row, layer, site.kind)
-        if not (self._row.flat_mlp and site.kind in ("resid_mid", "mlp_act", "mlp_out")):
+        flat = site.kind in ("resid_mid", "mlp_act", "mlp_out") or site.module is not None
+        if not (self._row.flat_mlp and flat):
             return self._install_at(site, module, side, lambda tensor: self._through(site, tensor))
         seen: list[Tensor] = []
 
@@ -120,7 +123,10 @@ class Switchboard:
             seen[:] = [args[0]]
 
         def unrolled(tensor: Tensor) -> Tensor:
-            return self._through(site, tensor.unflatten(0, seen.pop().shape[:2])).flatten(0, 1)
+            shape = seen.pop().shape[:2]
+            if tensor.dim() > 2:
+                return self._through(site, tensor)
+            return self._through(site, tensor.unflatten(0, shape)).flatten(0, 1)
 
         return [layer.register_forward_pre_hook(note_shape), *self._install_at(site, module, side, unrolled)]
 
@@ -186,7 +192,7 @@ class Switchboard:
 
     def _highest(self) -> SiteId:
         captured = (site for site, line in self._lines.items() if line.captures)
-        return max(captured, key=lambda site: (site.layer, FORWARD_ORDER.index(site.kind)))
+        return max(captured, key=lambda site: (site.layer, -1 if site.module else FORWARD_ORDER.index(site.kind)))
 
 
 def _edited(site: SiteId, fn: Edit, tensor: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
+from assay.core.ids import SiteId
 from assay.errors import UnsupportedModel
 
 FORWARD_ORDER = ("resid_pre", "head", "attn_out", "resid_mid", "mlp_act", "mlp_out", "resid_post")
@@ -252,6 +253,8 @@ def tap(row: SiteMap, layer: nn.Module, kind: str) -> Tap:
     def at(path: str, side: Literal["input", "output"]) -> Tap:
         return Tap(submodule(layer, path, row.architecture), side)
 
+    if (path := SiteId(0, kind).module) is not None:
+        return at(path, "output")
     match kind:
         case "resid_pre":
             return Tap(layer, "input")

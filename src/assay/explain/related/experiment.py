@@ -97,6 +97,8 @@ def _one_unit(request: RelatedRequest, subject: Subject) -> UnitId:
     if len(units) != 1:
         raise UsageError(f"{request.unit!r} names {len(units)} units; give one, for example {units[0]}")
     subject.units.check(units[0])
+    if units[0].site.module is not None:
+        raise UsageError(f"{units[0]} is the output of a module; give a neuron, head, coordinate or direction")
     if is_spread(subject.model):
         raise UsageError(f"{subject.name} is spread over devices, and ablations need it in one place; name one device")
     return units[0]

@@ -1,7 +1,8 @@
 """The figures of docs/findings/joint-replacement.md, from stored runs.
 
-    assay explain --units all --tokens 150000 --no-behaviour --joint --explainer rules,lookup
-    assay explain --units L10.mlp_act:random16 --no-behaviour --joint
+    assay explain --units L0.mlp_act:all,L10.mlp_act:all,L20.mlp_act:all --tokens 150000 --no-behaviour --joint \\
+        --explainer rules,lookup
+    assay explain --units L29.mlp_act:random16 --no-behaviour --joint
     python scripts/joint_replacement.py --spoken SPOKEN --left-out L10.mlp_act:222 WHOLE [WHOLE ...]
 
 WHOLE are directories of runs of whole layers, of one text and seed, that together hold each layer once; SPOKEN is that

@@ -49,3 +49,38 @@ def test_readme_quotes_the_mean(found: dict[str, Any]) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [quoted] = re.findall(r"mean r of eight rules over all 46,080 neurons is (\.\d\d)", readme)
     assert quoted == script("every_neuron").figure(found["whole"]["mean_r"])
+
+
+@pytest.fixture(scope="module")
+def joint() -> dict[str, Any]:
+    return json.loads((FINDINGS / "joint-replacement.json").read_text(encoding="utf-8"))
+
+
+def test_the_tables_of_joint_replacement_are_those_of_the_runs(joint: dict[str, Any]) -> None:
+    page = (FINDINGS / "joint-replacement.md").read_text(encoding="utf-8")
+    for name, table in script("joint_replacement").tables(joint).items():
+        assert table in page, name
+
+
+def test_joint_replacement_is_of_whole_layers_at_every_share(joint: dict[str, Any]) -> None:
+    entries = joint["whole"]["entries"]
+    layers = sorted({entry["layer"] for entry in entries})
+    shares = script("joint_replacement").SHARES
+    assert [(e["layer"], e["share"], e["explainer"]) for e in entries] == [
+        (layer, share, name) for layer in layers for share in shares for name in ("rules", "lookup")
+    ]
+    assert {entry["units"] for entry in entries if entry["share"] == 1} == {1536}
+    for entry in entries:
+        for own in (entry["loss"], entry["kl"]):
+            assert (own["recovered"] is None) == (own["unscored"] is not None)
+            assert own["recovered"] is None or (own["lo"] < own["recovered"] < own["hi"] and own["null"] >= 0)
+
+
+def test_the_unit_that_was_left_out_is_the_layers_largest(joint: dict[str, Any]) -> None:
+    """Its layer's score with all rules is the one of the run, though it was measured anew."""
+    [layer] = re.findall(r"L(\d+)\.", joint["left_out"]["unit"])
+    [entry] = script("joint_replacement").at(
+        {"entries": [e for e in joint["whole"]["entries"] if e["layer"] == int(layer)]}, "rules", 1.0
+    )
+    assert joint["left_out"]["rules"]["loss_recovered"] == pytest.approx(entry["loss"]["recovered"], abs=2e-3)
+    assert joint["left_out"]["fall"][1] > 0

@@ -76,20 +76,20 @@ def surplus(rows: Rows) -> Floats:
 
 
 def group(rows: Rows) -> dict[str, Any]:
-    """Means of some units, each with bounds."""
-    r, behaviour, gap = column(rows, "r"), column(rows, "behaviour"), surplus(rows)
-    scores = {"r": r, "r2": r * np.abs(r), "behaviour": behaviour, "noise": column(rows, "noise"), "surplus": gap}
-    means = {
-        name: dict(zip(("value", "lo", "hi"), map(float, mean_over_units(values)), strict=True))
-        for name, values in scores.items()
-    }
+    """Medians of some units with bounds, since a unit whose mean costs next to nothing can have a score of -24."""
+    r, gap = column(rows, "r"), surplus(rows)
     return {
         "units": len(rows),
-        **means,
+        "r": float(r.mean()),
+        "r2": float((r * np.abs(r)).mean()),
+        "behaviour": drawn_again(rows, lambda some: float(np.median(column(some, "behaviour")))),
+        "noise": drawn_again(rows, lambda some: float(np.median(column(some, "noise")))),
+        "surplus": drawn_again(rows, lambda some: float(np.median(surplus(some)))),
+        "mean": dict(zip(("value", "lo", "hi"), map(float, mean_over_units(column(rows, "behaviour"))), strict=True)),
         "null": float(column(rows, "best_null").mean()),
-        "median": float(np.median(behaviour)),
-        "median_surplus": float(np.median(gap)),
         "below_noise": int((gap < 0).sum()),
+        "noise_above_interval": int((column(rows, "noise") > column(rows, "hi")).sum()),
+        "noise_below_interval": int((column(rows, "noise") < column(rows, "lo")).sum()),
         "supported": sum(row["verdict"] == "supported" for row in rows),
     }
 
@@ -168,11 +168,11 @@ def cells(own: Mapping[str, Any]) -> list[str]:
     """What stands of a group in each table."""
     return [
         str(own["units"]),
-        figure(own["r"]["value"]),
-        figure(own["r2"]["value"]),
-        bounded(own["behaviour"]),
-        figure(own["median"]),
+        figure(own["r"]),
+        figure(own["r2"]),
+        bounded(own["mean"]),
         figure(own["null"]),
+        bounded(own["behaviour"]),
         bounded(own["noise"]),
         bounded(own["surplus"]),
         f"{own['below_noise']} of {own['units']}",
@@ -182,18 +182,8 @@ def cells(own: Mapping[str, Any]) -> list[str]:
 
 def tables(found: Mapping[str, Any]) -> dict[str, str]:
     """The tables of the page."""
-    head = (
-        "units",
-        "r",
-        "r²",
-        "behaviour",
-        "median",
-        "null",
-        "noise at equal r",
-        "above noise",
-        "below it",
-        "supported",
-    )
+    head = ("units", "r", "r²", "behaviour, mean", "its null", "median", "noise at equal r", "above noise", "below it")
+    head += ("supported",)
     names = {"noise": "behaviour of the noise arm", "surplus": "r with what is above the noise arm"}
     shares = found["related"]
     return {
@@ -215,26 +205,26 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def drawing(found: Mapping[str, Any]) -> alt.LayerChart:
-    """Each unit's behaviour over its r, the means of both arms by r, and r squared."""
+    """Each unit's behaviour over its r, the medians of both arms by r, and r squared."""
     points = [
         {"r": row["r"], "score": row["behaviour"], "unit": row["unit"]}
         for row in found["rows"]
         if row["explainer"] == "rules"
     ]
     means = [
-        {"r": own["r"]["value"], "score": own[name]["value"], "lo": own[name]["lo"], "hi": own[name]["hi"], "arm": told}
+        {"r": own["r"], "score": own[name]["value"], "lo": own[name]["lo"], "hi": own[name]["hi"], "arm": told}
         for own in found["by_r"]
-        for name, told in (("behaviour", "rules, mean"), ("noise", "truth plus noise at equal r, mean"))
+        for name, told in (("behaviour", "rules, median"), ("noise", "truth plus noise at equal r, median"))
     ]
     curve = [{"r": float(r), "score": float(r * r)} for r in np.linspace(0, 0.95, 60)]
     x = alt.X("r:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title="r"))
-    y = alt.Y("score:Q", scale=alt.Scale(domain=[-0.5, 1], clamp=True), axis=alt.Axis(title="behaviour score"))
+    y = alt.Y("score:Q", scale=alt.Scale(domain=[-0.5, 1], clamp=True, nice=False), axis=alt.Axis(title="behaviour score"))
     colour = alt.Color(
         "arm:N",
         scale=alt.Scale(
-            domain=["rules, mean", "truth plus noise at equal r, mean"], range=[EXPLAINERS["rules"][0], NOISE]
+            domain=["rules, median", "truth plus noise at equal r, median"], range=[EXPLAINERS["rules"][0], NOISE]
         ),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=alt.Legend(title=None, orient="top", labelLimit=320),
     )
     shape = alt.Shape("arm:N", legend=None)
     beside = alt.Chart(alt.Data(values=means)).encode(x=x, color=colour)

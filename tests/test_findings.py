@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -84,3 +85,57 @@ def test_the_unit_that_was_left_out_is_the_layers_largest(joint: dict[str, Any])
     )
     assert joint["left_out"]["rules"]["loss_recovered"] == pytest.approx(entry["loss"]["recovered"], abs=2e-3)
     assert joint["left_out"]["fall"][1] > 0
+
+
+@pytest.fixture(scope="module")
+def behaviour() -> dict[str, Any]:
+    return json.loads((FINDINGS / "r-and-behaviour.json").read_text(encoding="utf-8"))
+
+
+def test_the_tables_of_r_and_behaviour_are_those_of_the_run(behaviour: dict[str, Any]) -> None:
+    page = (FINDINGS / "r-and-behaviour.md").read_text(encoding="utf-8")
+    for name, table in script("r_and_behaviour").tables(behaviour).items():
+        assert table in page, name
+
+
+def test_r_and_behaviour_is_of_300_units_each_beside_its_noise_arm(behaviour: dict[str, Any]) -> None:
+    module = script("r_and_behaviour")
+    for name in ("rules", "lookup"):
+        own = [row for row in behaviour["rows"] if row["explainer"] == name]
+        assert len({row["unit"] for row in own}) == len(own) == behaviour["all"][name]["units"] >= 295
+        assert all(row["noise"] is not None and row["lo"] <= row["behaviour"] <= row["hi"] for row in own)
+        found = behaviour["all"][name]["surplus"]["value"]
+        assert float(np.median(module.surplus(own))) == pytest.approx(found, abs=1e-4)
+    assert sum(own["units"] for own in behaviour["by_r"]) <= behaviour["all"]["rules"]["units"]
+    assert sum(own["units"] for own in behaviour["by_depth"]) == behaviour["all"]["rules"]["units"]
+
+
+def test_the_tables_of_the_selftest_are_those_of_its_run() -> None:
+    found = json.loads((FINDINGS / "selftest.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/selftest.md").read_text(encoding="utf-8")
+    for name, table in script("selftest_page").tables(found).items():
+        assert table in page, name
+    assert (found["effort"], found["summary"]["units"]) == ("standard", 43)
+
+
+def test_the_tables_of_weights_and_effects_are_those_of_the_units() -> None:
+    found = json.loads((FINDINGS / "weights-and-effects.json").read_text(encoding="utf-8"))
+    page = (FINDINGS / "weights-and-effects.md").read_text(encoding="utf-8")
+    for name, table in script("weights_and_effects").tables(found).items():
+        assert table in page, name
+
+
+def test_readme_quotes_the_selftest() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found, module = json.loads((FINDINGS / "selftest.json").read_text(encoding="utf-8")), script("selftest_page")
+    named = {
+        "r, at natural frequency": "r",
+        "behaviour": "behaviour",
+        "top-and-random r, by tokens": "top_and_random_tokens",
+        "detection accuracy, fifty-fifty": "detection_accuracy",
+    }
+    for title, name in named.items():
+        row = found["scores"][name]
+        cells = [f"{row['beaten']} of {row['pairs']}"]
+        cells += [module.percent(row[f"{change}_share"]).replace("-", "−") for change in ("missing", "extra")]
+        assert f"| {title} | {' | '.join(cells)} | {'passes' if row['passes'] else 'fails'} |" in readme

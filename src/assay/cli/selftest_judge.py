@@ -53,7 +53,7 @@ def _useless(found: Mapping[str, Any]) -> str:
     lo = found["truth_above_decoys_lo"]
     if lo is None or lo > 0.5:
         return ""
-    return " What this judge simulates does not tell the truth from what is false: scores that rest on it say nothing."
+    return " That is not shown to be above chance: scores that rest on what this judge simulates say little."
 
 
 def _explainer(found: Mapping[str, Any], simulator: Mapping[str, Any]) -> Text:
@@ -67,5 +67,5 @@ def _explainer(found: Mapping[str, Any], simulator: Mapping[str, Any]) -> Text:
     )
     text.append(f"{_bounded(found, 'above_null')}).")
     if _useless(simulator):
-        text.append(" As it can’t tell the truth when it simulates, this does not say how good its sentences are.")
+        text.append(" As its simulations are not shown to be above chance, this does not say how good its sentences are.")
     return text

@@ -34,7 +34,7 @@ class Effort(NamedTuple):
 
 EFFORTS: Mapping[str, Effort] = {
     "smoke": Effort(500, 200, Size(96, 9, 64), 1, 1, 6, 4, 1, 4),
-    "standard": Effort(1200, 400, Size(192, 24, 64), 3, 1, 1, 10, 2, 12),
+    "standard": Effort(1200, 400, Size(192, 24, 64), 3, 1, 1, 10, 2, 11),
     "full": Effort(2500, 1000, Size(256, 40, 64), 8, 2, 1, 40, 5, 43),
 }
 

@@ -26,7 +26,8 @@ def figure(value: float | None) -> str:
     if value is None:
         return "–"
     text = f"{value:.2f}"
-    return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
+    text = text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
+    return ".00" if text == "-.00" else text
 
 
 def bounded(row: Mapping[str, Any], name: str) -> str:

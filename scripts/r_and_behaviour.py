@@ -218,7 +218,9 @@ def drawing(found: Mapping[str, Any]) -> alt.LayerChart:
     ]
     curve = [{"r": float(r), "score": float(r * r)} for r in np.linspace(0, 0.95, 60)]
     x = alt.X("r:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title="r"))
-    y = alt.Y("score:Q", scale=alt.Scale(domain=[-0.5, 1], clamp=True, nice=False), axis=alt.Axis(title="behaviour score"))
+    y = alt.Y(
+        "score:Q", scale=alt.Scale(domain=[-0.5, 1], clamp=True, nice=False), axis=alt.Axis(title="behaviour score")
+    )
     colour = alt.Color(
         "arm:N",
         scale=alt.Scale(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from assay.errors import UnknownName as UnknownName
     from assay.errors import UnsupportedModel as UnsupportedModel
     from assay.errors import UsageError as UsageError
+    from assay.explain.checking import check_claims as check_claims
     from assay.explain.experiment import ExplainOutcome as ExplainOutcome
     from assay.explain.experiment import ExplainRequest as ExplainRequest
     from assay.explain.experiment import explain as explain_units
@@ -67,6 +68,7 @@ _PLACES = {
     "UsageError": "assay.errors:UsageError",
     "Verdict": "assay.referee:Verdict",
     "cache_dir": "assay.core.cache:cache_dir",
+    "check_claims": "assay.explain.checking:check_claims",
     "explain_units": "assay.explain.experiment:explain",
     "load": "assay.model:load",
     "load_corpus": "assay.text:load_corpus",
@@ -100,6 +102,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "cache_dir",
+    "check_claims",
     "explain_units",
     "load",
     "load_corpus",

@@ -67,5 +67,7 @@ def _explainer(found: Mapping[str, Any], simulator: Mapping[str, Any]) -> Text:
     )
     text.append(f"{_bounded(found, 'above_null')}).")
     if _useless(simulator):
-        text.append(" As its simulations are not shown to be above chance, this does not say how good its sentences are.")
+        text.append(
+            " As its simulations are not shown to be above chance, this does not say how good its sentences are."
+        )
     return text

@@ -20,6 +20,7 @@ from assay.explain.speaking import choose_judges, speak
 from assay.explain.study import Study
 from assay.explain.verdicts import ARMS
 from assay.explain.whole.scope import whole_scope
+from assay.explain.writing import write_study
 from assay.judge import Judge
 from assay.model.changes import arithmetic
 from assay.store import RunWriter, runs_root
@@ -98,7 +99,7 @@ def explain(
         study.learn()
         study.test()
         result = study.result(writer.id, time.monotonic() - started, peak_rss_mb())
-        study.write(writer, result)
+        write_study(study, writer, result)
     return ExplainOutcome(writer.path, result)
 
 

@@ -15,28 +15,20 @@ from assay.core.ids import UnitId
 from assay.explain.claims import SIMULATED, Claim, Fitted, Fitter, make_claim
 from assay.explain.contract import contract_entry
 from assay.explain.detection import DRAWS, YesNo, ask, yes_no_rows
+from assay.explain.edited import Edited, run_edited
 from assay.explain.elsewhere import Elsewhere, elsewhere_rows, measure_elsewhere, summarise
 from assay.explain.evidence import claim_rows, evidence_rows
-from assay.explain.figure import figure_json, figure_svg
-from assay.explain.joint.of_claims import replace_claimed
-from assay.explain.joint.scores import joint_entries
-from assay.explain.joint.stored import Stored
-from assay.explain.joint.write import write_joint
 from assay.explain.lineup import assign_strangers, find_companions, rival_candidates, speakers
 from assay.explain.material import FIRING_QUANTILE, Material, Progress, record_part
-from assay.explain.measure import Tested, run_behaviour, run_test_pass, tested_arrays
+from assay.explain.measure import Tested, run_test_pass, tested_arrays
 from assay.explain.measured import Measured, measure_claim, number
-from assay.explain.output_rows import OutputReport
-from assay.explain.outputs import study_outputs
-from assay.explain.page import RunContent, build_page
 from assay.explain.prose import Prose
-from assay.explain.recorded import exemplar_arrays, unit_rows
+from assay.explain.recorded import unit_rows
 from assay.explain.request import ExplainRequest
-from assay.explain.verdicts import ARMS, Judged, judge
+from assay.explain.verdicts import Judged, judge
 from assay.explain.voice import Voice
 from assay.judge import RemoteJudge
 from assay.record import Recording
-from assay.store import RunWriter
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -59,9 +51,7 @@ class Study:
         self.targets = list(targets)
         self.units = self.targets + find_companions(self.targets, subject, request.seed)
         self.seconds_forward = 0.0
-        self.behaviour: dict[str, NDArray[Any]] | None = None
-        self.joint: Stored | None = None
-        self.outputs: OutputReport | None = None
+        self.edited = Edited()
 
     def learn(self) -> None:
         """Record the fit and choose splits, learn the explanations, and settle each claim."""
@@ -125,7 +115,7 @@ class Study:
         self.tested: Tested = run_test_pass(self.subject, part, self.targets, self.claims, self.progress, self.voices)
         self.seconds_forward += self.tested.seconds_forward
         if self.request.edits:
-            self._run_edited()
+            self.edited = self._run_edited()
         self.progress("scoring")
         self.measured: dict[int, Measured] = {}
         place = {unit: i for i, unit in enumerate(self.targets)}
@@ -151,36 +141,25 @@ class Study:
         self.unit_rows = unit_rows(self.recording, self.units, len(self.targets), self.fire_above)
         self.claim_rows = claim_rows(self.claims)
         self.judged: Judged = judge(
-            self.claim_rows, self.unit_rows, self.test_arrays(), self.behaviour, self.request.seed
+            self.claim_rows, self.unit_rows, self.test_arrays(), self.edited.behaviour, self.request.seed
         )
 
-    def _run_edited(self) -> None:
-        """Put predictions into the running model: of each unit alone, and of many at once."""
-        import torch
-
-        subject, part = self.subject.with_dtype(torch.float32), self.material.test
+    def _run_edited(self) -> Edited:
+        """Units set to predictions, alone and together, and turned up."""
         means = dict(zip(self.units, self.recording.gather(lambda s: s.moments.mean).tolist(), strict=True))
-        told = (self.tested, means, self.request.seed, self.progress)
-        if self.request.behaviour:
-            self.behaviour = run_behaviour(subject, part, self.targets, self.claims, *told, self.voices)
-            self.outputs = self._study_outputs(subject)
-        if self.request.joint:
-            self.joint = replace_claimed(subject, part, self.targets, self.claims, *told)
-
-    def _study_outputs(self, subject: Subject) -> OutputReport:
-        """What the targets write, claimed and tested."""
-        found = study_outputs(
-            subject,
+        return run_edited(
+            self.request,
+            self.subject,
             self.material,
             self.units,
-            self.fit,
-            assign_strangers(self.units),
             len(self.targets),
-            self.request.rules,
-            self.request.seed,
+            self.fit,
+            means,
+            self.claims,
+            self.tested,
+            self.voices,
             self.progress,
         )
-        return OutputReport(found, len(self.claims), self.request.seed)
 
     def _elsewhere(self) -> Elsewhere | None:
         """The same claims on other text, if there is any."""
@@ -232,13 +211,13 @@ class Study:
         refused = self.request.refused
         control = self.judged.prediction.summary
         by_behaviour = self.judged.behaviour.summary if self.judged.behaviour else None
-        joint = {} if self.joint is None else {"joint": joint_entries(self.joint, self.request.seed)}
+        outputs = self.edited.outputs
         return {
             "run": run,
             "subject": self.subject.name,
             "units": units,
             **({} if refused is None else {"refused": [claim._asdict() for claim in refused]}),
-            "outputs": [] if self.outputs is None else self.outputs.entries(),
+            "outputs": [] if outputs is None else outputs.entries(),
             "summary": {
                 "units": len(self.targets),
                 "mean_r": number(float(np.mean(r))) if r else None,
@@ -252,8 +231,8 @@ class Study:
                     "behaviour": by_behaviour._asdict() if by_behaviour else None,
                 },
                 **{name: self.voices[name].summary(self.claims) if name in self.voices else None for name in SIMULATED},
-                "judge": None if (remote := self._remote()) is None else remote.account.to_json(),
-                "outputs": None if self.outputs is None else self.outputs.summary(),
+                "judge": None if (remote := self.remote()) is None else remote.account.to_json(),
+                "outputs": None if outputs is None else outputs.summary(),
                 "also": None if self.elsewhere is None else summarise(units, self.elsewhere),
                 "tokens": sum(self.material.n_tokens.values()),
                 "seconds": round(seconds, 1),
@@ -261,59 +240,22 @@ class Study:
                 "peak_rss_mb": round(peak_rss_mb, 1),
                 "dtype": str(self.subject.dtype).removeprefix("torch."),
             },
-            **joint,
+            **self.edited.joint_part(self.request.seed),
         }
 
     def _entry(self, i: int, m: Measured) -> dict[str, Any]:
         return contract_entry(i, self.claims[i], m, self.judged, self.elsewhere, self.answers.get(i))
 
-    def _remote(self) -> RemoteJudge | None:
+    def remote(self) -> RemoteJudge | None:
         """The judge that is not here, if there is one."""
         judges = [voice.judge for voice in self.voices.values() if isinstance(voice.judge, RemoteJudge)]
         return judges[0] if judges else None
 
-    def _evidence_rows(self) -> list[dict[str, Any]]:
+    def evidence_rows(self) -> list[dict[str, Any]]:
+        """Rows of the evidence table, but for those of what units write."""
         rows = evidence_rows(self.claims, self.measured, self.judged)
         for i, answers in self.answers.items():
             rows += [row for kind, found in answers.items() for row in yes_no_rows(i, kind, found)]
         if self.elsewhere is not None:
             rows += [row for i in self.measured for row in elsewhere_rows(self.elsewhere, i)]
         return rows
-
-    def write(self, writer: RunWriter, result: dict[str, Any]) -> None:
-        """Everything into the run directory."""
-        arrays = {"test": self.test_arrays(), "exemplars": exemplar_arrays(self.recording, self.targets)}
-        if self.elsewhere is not None:
-            arrays["also"] = tested_arrays(self.elsewhere.part, self.elsewhere.tested)
-        known = self.subject.directions
-        if vectors := {str(unit): known[unit].vector for unit in self.targets if unit in known}:
-            arrays["directions"] = vectors
-        if self.behaviour is not None:
-            arrays["behaviour"] = self.behaviour
-        if self.outputs is not None:
-            arrays["outputs"] = dict(self.outputs.outputs.arrays)
-        seen = np.unique(
-            np.concatenate(
-                [arrays["test"]["ids"], *(e.ravel() for n, e in arrays["exemplars"].items() if n.endswith("_ids"))]
-            )
-        )
-        texts = self.subject.token_texts()
-        tables = {
-            "units": self.unit_rows,
-            "claims": self.claim_rows + (self.outputs.claim_rows() if self.outputs else []),
-            "evidence": self._evidence_rows() + (self.outputs.evidence_rows() if self.outputs else []),
-            "tokens": [{"id": int(i), "text": texts[i]} for i in seen if i >= 0],
-        }
-        for name, rows in tables.items():
-            writer.table(name, rows)
-        for name, tensors in arrays.items():
-            metadata = {"arms": ",".join(ARMS)} if name == "behaviour" else None
-            writer.tensors(name, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)
-        writer.result(result)
-        if (remote := self._remote()) is not None:
-            writer.file("judge.jsonl", remote.recording())
-        self.progress("drawing the figure and the page")
-        writer.file("figure.json", figure_json(result))
-        writer.file("figure.svg", figure_svg(result))
-        svg = write_joint(writer, self.joint, result["joint"]) if self.joint else None
-        writer.file("page.html", build_page(RunContent(writer.spec, tables, arrays, result), svg))

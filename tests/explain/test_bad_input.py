@@ -226,7 +226,7 @@ def test_an_interrupt_leaves_a_run_that_is_known_to_be_incomplete(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    room = "experiment" if when == "gather_material" else "study"
+    room = {"gather_material": "experiment", "figure_svg": "writing"}.get(when, "study")
     monkeypatch.setattr(f"assay.explain.{room}.{when}", interrupt)
     refused(command(), runs, 130, "interrupted")
     assert list(scratch.iterdir()) == []

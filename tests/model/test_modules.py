@@ -8,6 +8,7 @@ import torch
 from assay.core.ids import SiteId, UnitId, parse_units
 from assay.errors import UnknownName, UsageError
 from assay.model import Subject
+from assay.model.sitemap import tap
 from model.tiny_models import CONFIGS, tiny, tiny_model, tiny_tokenizer, token_batch
 
 Q = {  # where each architecture makes its queries, together with keys and values in some
@@ -131,3 +132,14 @@ def test_what_gives_no_numbers_a_token_is_refused() -> None:
     subject = Subject.from_hf(model, tiny_tokenizer(), name="idle")
     with pytest.raises(UsageError, match=r"L0.module.idle gives no row of numbers a token"):
         subject.width(SiteId(0, "module.idle"))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_module_that_is_a_known_site_goes_by_its_own_name(name: str) -> None:
+    subject = tiny(name)
+    layer = subject._layers[1]
+    paths = {id(module): path for path, module in layer.named_modules()}
+    for kind in ("attn_out", "mlp_out"):
+        site = SiteId(1, f"module.{paths[id(tap(subject._row, layer, kind).module)]}")
+        with pytest.raises(UsageError, match=f"is L1.{kind}; take that name"):
+            subject.width(site)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
 from assay.cli.lazy import load_object
+from assay.cli.options import RUN, shared
 
 
 @click.command(
@@ -34,22 +36,8 @@ from assay.cli.lazy import load_object
 )
 @click.option("--corpus", default="bundled", show_default=True, help="As for assay explain.")
 @click.option("--run", metavar="RUN", help="Take sentences from this run.  [default: the newest that have them]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything drawn.")
-@click.option("--out", metavar="DIR", help="Where runs are kept.  [default: $ASSAY_RUNS, or ./runs]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def related(
-    unit: str,
-    model: str,
-    dtype: str | None,
-    device: str | None,
-    k: int,
-    tokens: int,
-    corpus: str,
-    run: str | None,
-    seed: int,
-    out: str | None,
-    as_json: bool,
-) -> None:
+@shared(RUN)
+def related(as_json: bool, **asked: Any) -> None:
     """Say what stands up- and downstream of a unit, by weights and by what changes when one of two is held at its mean.
 
     Who is listed is chosen on one half of the text, and measured on the other. Each effect stands beside its null.
@@ -58,25 +46,14 @@ def related(
     from assay.cli.screen import print_json, print_next, telling
     from assay.store.run import open_path
 
-    request = load_object("assay.explain.related.experiment:RelatedRequest")(
-        unit=unit,
-        model=model,
-        dtype=dtype,
-        device=device,
-        k=k,
-        tokens=tokens,
-        corpus=corpus,
-        run=run,
-        seed=seed,
-        out=out,
-    )
+    request = load_object("assay.explain.related.experiment:RelatedRequest")(**asked)
     with telling() as progress:
         outcome = load_object("assay.explain.related.experiment:related")(request, progress=progress)
     if as_json:
         print_json(outcome.result)
     else:
         print_relations(open_path(Path(outcome.run_path)))
-    given = {"model": model, "corpus": corpus, "run": run, "out": out}
+    given = {name: asked[name] for name in ("model", "corpus", "run", "out")}
     usual = {"model": "smollm2-135m", "corpus": "bundled"}
     options = "".join(
         f" --{name} {shlex.quote(value)}" for name, value in given.items() if value and value != usual.get(name)

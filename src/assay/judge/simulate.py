@@ -13,6 +13,7 @@ under one that fits any word is subtracted.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -42,7 +43,7 @@ class Simulator(Protocol):
         ...
 
 
-class FromLogits:
+class FromLogits(ABC):
     """What both ways have in common: stretches, and the blank sentence, which is kept by stretch.
 
     Windows that come again cost the blank sentence once. ``prompt`` has the one place ``{sentence}``.
@@ -74,9 +75,9 @@ class FromLogits:
     def _said(self, sentence: str, stretches: Sequence[Sequence[str]]) -> list[Answer]:
         return self.expectations(sentence, stretches) if stretches else []
 
+    @abstractmethod
     def expectations(self, sentence: str, stretches: Sequence[Sequence[str]]) -> list[Answer]:
         """The expected number at every token of every stretch."""
-        raise NotImplementedError
 
     def _asked(
         self, sentence: str, stretches: Sequence[Sequence[str]], said: Sequence[Sequence[int]] | None = None

@@ -70,6 +70,10 @@ class Anatomy:
             modules = [path for path, _ in self._layers[site.layer].named_modules() if path]
             if site.module not in modules:
                 raise UnknownName("module", site.module, modules, f"(in layer {site.layer} of {self.name})")
+            layer = self._layers[site.layer]
+            for kind in ("attn_out", "mlp_out"):  # hooks of two names on one module would not know who comes first
+                if layer.get_submodule(site.module) is tap(self._row, layer, kind).module:
+                    raise UsageError(f"{site} is {SiteId(site.layer, kind)}; take that name")
 
     def width(self, site: SiteId) -> int:
         """Width of a site's tensor.

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.testing.language import SPECIAL, drawn, make_tokenizer
+
 if TYPE_CHECKING:
     from assay.text import Document
 
-SPECIAL = ("<|end|>", "<|unknown|>")
 START = "¶"
 LENGTH = 64  # tokens of a document, at most
 _LEAST = 44  # and about at least
@@ -105,22 +106,7 @@ _PREFERRED = 0.7
 
 def tokenizer() -> Any:
     """A ``transformers.PreTrainedTokenizerFast`` over :data:`VOCABULARY`; unknown words become ``<|unknown|>``."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    end, unknown = SPECIAL
-    inner = Tokenizer(models.WordLevel(dict(TOKEN_ID), unk_token=unknown))
-    pieces = Regex(r" ?[A-Za-z]+| ?[0-9]|\n| ?[^\sA-Za-z0-9]| ")
-    inner.pre_tokenizer = pre_tokenizers.Split(pieces, behavior="isolated")
-    inner.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        bos_token=end,
-        eos_token=end,
-        pad_token=end,
-        unk_token=unknown,
-        clean_up_tokenization_spaces=False,
-    )
+    return make_tokenizer(VOCABULARY, r" ?[A-Za-z]+| ?[0-9]|\n| ?[^\sA-Za-z0-9]| ")
 
 
 def gallery_corpus(seed: int = 0, documents: int = 1000) -> list[Document]:
@@ -151,7 +137,7 @@ def _document(rng: np.random.Generator) -> list[str]:
     cast = tuple(KINDS["name"][i] for i in rng.choice(len(KINDS["name"]), _CAST, replace=False))
     tokens, opens, german = [START], True, False
     if rng.random() < _TOPICAL:
-        tokens += _sentence(rng, _drawn(rng, _TOPIC), cast, opens)
+        tokens += _sentence(rng, drawn(rng, _TOPIC), cast, opens)
         opens = False
     while True:
         german = bool(rng.random() < (_STAY if german else _SWITCH))
@@ -174,7 +160,7 @@ def _document(rng: np.random.Generator) -> list[str]:
 def _template(rng: np.random.Generator, weighted: tuple[tuple[float, str], ...], opens: bool) -> str:
     """A template; at the head of a line one that begins with a starter, for names have no form without a space."""
     while True:
-        template = _drawn(rng, weighted)
+        template = drawn(rng, weighted)
         if not opens or not template.startswith("name"):
             return template
 
@@ -184,24 +170,14 @@ def _sentence(rng: np.random.Generator, template: str, cast: tuple[str, ...], op
     for place, part in enumerate(template.split()):
         kind = part.replace("_", " ")
         if part == "end":
-            tokens.append(_drawn(rng, _ENDS))
+            tokens.append(drawn(rng, _ENDS))
         elif kind == "name":
             preferred = rng.random() < _PREFERRED
-            tokens.append(cast[int(rng.integers(_CAST))] if preferred else _drawn(rng, _ZIPF["name"]))
+            tokens.append(cast[int(rng.integers(_CAST))] if preferred else drawn(rng, _ZIPF["name"]))
         elif kind in KINDS:
-            tokens.append(_drawn(rng, _ZIPF[kind]))
+            tokens.append(drawn(rng, _ZIPF[kind]))
         elif part in KINDS["mark"]:
             tokens.append(part)
         else:
             tokens.append(part if opens and place == 0 else " " + part)
     return tokens
-
-
-def _drawn(rng: np.random.Generator, weighted: tuple[tuple[float, str], ...]) -> str:
-    """One of the strings, by weight."""
-    left = rng.random() * sum(weight for weight, _ in weighted)
-    for weight, text in weighted:
-        left -= weight
-        if left < 0:
-            return text
-    return weighted[-1][1]

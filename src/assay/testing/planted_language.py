@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.testing.language import SPECIAL, drawn, make_tokenizer
+
 if TYPE_CHECKING:
     from assay.text import Document
 
-SPECIAL = ("<|end|>", "<|unknown|>")
 
 _WORDS = {
     "weekday": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
@@ -64,22 +65,7 @@ _RARE_DOCUMENTS = 7  # documents that hold the rare word, once each
 
 def tokenizer() -> Any:
     """A ``transformers.PreTrainedTokenizerFast`` over :data:`VOCABULARY`; unknown words become ``<|unknown|>``."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    end, unknown = SPECIAL
-    inner = Tokenizer(models.WordLevel({token: i for i, token in enumerate(VOCABULARY)}, unk_token=unknown))
-    pieces = Regex(r" ?[A-Za-z]+| ?[0-9]|\n|[^\sA-Za-z0-9]| ")
-    inner.pre_tokenizer = pre_tokenizers.Split(pieces, behavior="isolated")
-    inner.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        bos_token=end,
-        eos_token=end,
-        pad_token=end,
-        unk_token=unknown,
-        clean_up_tokenization_spaces=False,
-    )
+    return make_tokenizer(VOCABULARY, r" ?[A-Za-z]+| ?[0-9]|\n|[^\sA-Za-z0-9]| ")
 
 
 def planted_corpus(seed: int = 0, documents: int = 400, words: int = 60) -> list[Document]:
@@ -101,7 +87,7 @@ def _document(rng: np.random.Generator, words: int, rare: bool) -> list[str]:
     tokens: list[str] = []
     opens = True
     while len(tokens) < words:
-        tokens += _sentence(rng, _drawn(rng, _TEMPLATES).split(), opens)
+        tokens += _sentence(rng, drawn(rng, _TEMPLATES).split(), opens)
         opens = bool(rng.random() < 0.3)
         if opens and len(tokens) < words:
             tokens.append("\n")
@@ -115,21 +101,11 @@ def _sentence(rng: np.random.Generator, template: list[str], opens: bool) -> lis
     tokens: list[str] = []
     for place, part in enumerate(template):
         if part == "end":
-            tokens.append(_drawn(rng, _ENDS))
+            tokens.append(drawn(rng, _ENDS))
         elif part in KINDS:
-            tokens.append(_drawn(rng, _ZIPF[part]))
+            tokens.append(drawn(rng, _ZIPF[part]))
         elif part == ",":
             tokens.append(part)
         else:
             tokens.append(part if opens and place == 0 else " " + part)
     return tokens
-
-
-def _drawn(rng: np.random.Generator, weighted: tuple[tuple[float, str], ...]) -> str:
-    """One of the strings, by weight."""
-    left = rng.random() * sum(weight for weight, _ in weighted)
-    for weight, text in weighted:
-        left -= weight
-        if left < 0:
-            return text
-    return weighted[-1][1]

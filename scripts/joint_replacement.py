@@ -2,6 +2,8 @@
 
     assay explain --units L0.mlp_act:all,L10.mlp_act:all,L20.mlp_act:all --tokens 150000 --no-behaviour --joint \\
         --explainer rules,lookup
+    assay explain --units L5.mlp_act:all,L15.mlp_act:all,L25.mlp_act:all,L29.mlp_act:all --tokens 150000 \\
+        --no-behaviour --joint --explainer rules,lookup
     assay explain --units L29.mlp_act:random16 --no-behaviour --joint
     python scripts/joint_replacement.py --spoken SPOKEN --left-out L10.mlp_act:222 WHOLE [WHOLE ...]
 
@@ -116,7 +118,7 @@ def at(found: Mapping[str, Any], explainer: str, share: float) -> list[dict[str,
 def weighted(runs: Sequence[Run], subject: Subject) -> list[dict[str, Any]]:
     """By layer, what explanations explain of the units' variance, each weighted by the square of what it writes.
 
-    ``largest`` is the share of this sum that one unit has.
+    ``largest`` is the share of this sum that one unit has, ``unit`` its name: known from the fit split.
     """
     rows: list[dict[str, Any]] = []
     for run in runs:
@@ -126,6 +128,7 @@ def weighted(runs: Sequence[Run], subject: Subject) -> list[dict[str, Any]]:
             writes = subject.write_matrix(SiteId(int(layer), "mlp_act")).float().norm(dim=0).numpy()
             weight = (own.sd.to_numpy() * writes[own["index"].to_numpy()]) ** 2
             row: dict[str, Any] = {"layer": int(layer), "largest": float(weight.max() / weight.sum())}
+            row["unit"] = str(own.unit.iloc[int(weight.argmax())])
             for name, told in r[r.unit.isin(own.unit)].groupby("explainer"):
                 by_unit = told.set_index("unit").value.reindex(own.unit).fillna(0).clip(lower=0).to_numpy()
                 row[str(name)] = float(weight @ by_unit**2 / weight.sum())
@@ -189,6 +192,12 @@ def bounded(value: float | None, lo: float | None, hi: float | None) -> str:
     return figure(value) if lo is None or hi is None else f"{figure(value)} [{figure(lo)} {figure(hi)}]"
 
 
+def cost(own: Mapping[str, Any]) -> str:
+    """What the units at their means cost, in nats, with its interval."""
+    value, lo, hi = (own[f"mean_ablation{end}"] for end in ("", "_lo", "_hi"))
+    return f"{value:.2f} [{lo:.2f} {hi:.2f}]"
+
+
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Markdown."""
     lines = [" | ".join(head), "|".join(["---", *["--:"] * (len(head) - 1)]), *(" | ".join(row) for row in body)]
@@ -212,13 +221,15 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
                 figure(r[entry["layer"], "rules"]),
                 figure(weights[entry["layer"]]["rules"]),
                 f"{weights[entry['layer']]['largest']:.0%}",
-                *(f"{own[name]:.2f}" for name in ("mean_ablation", "zero_ablation")),
+                cost(own),
+                f"{own['zero_ablation']:.2f}",
                 bounded(own["recovered"], own["lo"], own["hi"]),
                 bounded(lookup["recovered"], lookup["lo"], lookup["hi"]),
                 *(figure(own[name]) for name in ("null", "noise")),
                 bounded(*(own["over_noise"] or (None, None, None))),
                 figure(own["recovered_from_zero"]),
-                *(figure(kl[name]) for name in ("recovered", "noise")),
+                bounded(kl["recovered"], kl["lo"], kl["hi"]),
+                figure(kl["noise"]),
             ]
         )
     head = [

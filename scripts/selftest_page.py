@@ -36,9 +36,17 @@ def bounded(row: Mapping[str, Any], name: str) -> str:
     return figure(row[name]) if lo is None else f"{figure(row[name])} [{figure(lo)} {figure(hi)}]"
 
 
-def percent(value: float | None) -> str:
-    """A share that was lost."""
-    return "–" if value is None else f"{-100 * value:.0f} %".replace("-0 %", "0 %")
+def lost(row: Mapping[str, Any], change: str) -> str:
+    """The share of its score that the truth lost, with its interval over units."""
+    value, lo, hi = (row[f"{change}_share{end}"] for end in ("", "_lo", "_hi"))
+    if value is None:
+        return "–"
+    return f"{signed(value)} %" + ("" if lo is None else f" [{signed(hi)} {signed(lo)}]")
+
+
+def signed(share: float) -> str:
+    """What was lost, in hundredths."""
+    return f"{-100 * share:.0f}" if round(100 * share) else "0"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -53,10 +61,10 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
     own = [
         [
             f"**{name}**" if row["primary"] else name,
-            figure(row["truth"]),
+            bounded(row, "truth"),
             f"{row['beaten']} of {row['pairs']}",
-            percent(row["missing_share"]),
-            percent(row["extra_share"]),
+            lost(row, "missing"),
+            lost(row, "extra"),
             "passes" if row["passes"] else "fails",
         ]
         for name, row in scores.items()

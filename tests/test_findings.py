@@ -83,6 +83,9 @@ def test_the_unit_that_was_left_out_is_the_layers_largest(joint: dict[str, Any])
     [entry] = script("joint_replacement").at(
         {"entries": [e for e in joint["whole"]["entries"] if e["layer"] == int(layer)]}, "rules", 1.0
     )
+    [weights] = [row for row in joint["weighted"] if row["layer"] == int(layer)]
+    assert weights["unit"] == joint["left_out"]["unit"]
+    assert weights["largest"] == max(row["largest"] for row in joint["weighted"])
     assert joint["left_out"]["rules"]["loss_recovered"] == pytest.approx(entry["loss"]["recovered"], abs=2e-3)
     assert joint["left_out"]["fall"][1] > 0
 
@@ -137,5 +140,5 @@ def test_readme_quotes_the_selftest() -> None:
     for title, name in named.items():
         row = found["scores"][name]
         cells = [f"{row['beaten']} of {row['pairs']}"]
-        cells += [module.percent(row[f"{change}_share"]).replace("-", "−") for change in ("missing", "extra")]
+        cells += [module.lost(row, change).replace("-", "−") for change in ("missing", "extra")]
         assert f"| {title} | {' | '.join(cells)} | {'passes' if row['passes'] else 'fails'} |" in readme

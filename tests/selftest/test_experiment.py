@@ -39,6 +39,7 @@ def test_the_result_keeps_the_contract(outcome: SelftestOutcome, stored: dict[st
     assert 0 <= stored["verdict"]["false_support"] <= 1
     assert {row["unit"] for row in stored["verdict"]["best_rules"]} <= {unit["name"] for unit in stored["units"]}
     assert {"swap_auc", "hide_auc"} <= set(stored["dishonest"])
+    assert stored["summary"]["needs"] == {"share": 0.25, "fall": 0.1}
     assert len(stored["units"]) == stored["summary"]["units"] == len(FEW)
 
 
@@ -162,10 +163,22 @@ def test_what_fails_is_named_in_plain_words(
     row = outcome.result["scores"]["f1"]
     failure = {"unit": "months", "decoy": "too narrow", "truth": 0.5, "decoy_score": 0.625}
     bad = row | {"passes": False, "truth_beats_decoys": False, "failures": [failure]}
-    text = selftest_report._failing(outcome.result["scores"] | {"f1": bad})
+    text = selftest_report._failing(outcome.result["scores"] | {"f1": bad}, {"share": 0.25, "fall": 0.1})
     assert "F1 of firing fails. months: the truth .50, too narrow .62." in text.plain
     screen().print(text)
     assert "fails" in capsys.readouterr().out
+
+
+def test_what_is_lost_stands_beside_its_interval() -> None:
+    from assay.cli.selftest_report import _loss
+
+    row = {"missing_share": 0.291, "missing_share_lo": 0.284, "missing_share_hi": 0.301}
+    assert _loss(row, "missing").plain == "−29 % [−30 −28]"
+    assert _loss(row | {"missing_share_lo": None, "missing_share_hi": None}, "missing").plain == "−29 %"
+    assert _loss({"missing_share": -0.001, "missing_share_lo": -0.02, "missing_share_hi": 0.0}, "missing").plain == (
+        "0 % [0 2]"
+    )
+    assert _loss(dict.fromkeys(row), "missing").plain == "–"
 
 
 @pytest.mark.parametrize(

@@ -122,20 +122,14 @@ def test_a_judge_of_text_alone_is_asked_for_numbers_in_writing(
             questions = [prompt[-1].text for prompt in prompts]
             return [[rated(q, knows)] if "The sentence:" in q else [writes(q)] for q in questions]
 
-    found = simulator_result(
-        {
-            e: {
-                kind: Listener(make_simulator(None, Writer()), bench.parts["test"]).r(
-                    said.sentence,
-                    draw_sample(bench.parts["test"], bench.activations["test"][:, e.unit.number], 0.5, 0),
-                    bench.activations["test"][:, e.unit.number],
-                )
-                for kind, said in {"truth": e.told, **e.decoys}.items()
-            }
-            for e in exhibits
-        },
-        0,
-    )
+    test, listener = bench.parts["test"], Listener(make_simulator(None, Writer()), bench.parts["test"])
+    heard: dict[Exhibit, dict[str, float]] = {}
+    for exhibit in exhibits:
+        real = bench.activations["test"][:, exhibit.unit.number]
+        sample = draw_sample(test, real, bench.firing_level(exhibit), 0)
+        said = {"truth": exhibit.told, **exhibit.decoys}
+        heard[exhibit] = {kind: listener.r(one.sentence, sample, real) for kind, one in said.items()}
+    found = simulator_result(heard, 0)
     assert found["r"] > 0.95
     assert found["beaten"] == found["pairs"]
 

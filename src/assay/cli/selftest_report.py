@@ -23,15 +23,14 @@ _NAMES = {
     "auprc": "AUPRC of firing",
     "behaviour": "behaviour",
     "r_pos": "r of the positive part",
-    "top_and_random": "top-and-random r, 64-token windows",
+    "top_and_random": "top-and-random r, windows",
     "top_and_random_tokens": "top-and-random r, tokens",
-    "detection_accuracy": "detection accuracy, 50/50 excerpts",
+    "detection_accuracy": "detection accuracy, 50/50",
     "iou": "IoU",
     "auc": "AUC",
     "spearman": "Spearman",
 }
 _FAMILIES = {"noisy": "noisy", "polysemantic": "several meanings", "beyond": "beyond the grammar"}
-SHARE = 0.25  # of the truth's score that must be lost when half of the labels are wrong
 USELESS = 0.6  # AUC below which a statistic tells no liar
 _MARKS = {True: ("passes", "green"), False: ("fails", "red")}
 
@@ -55,7 +54,7 @@ def print_selftest(run: Run) -> None:
     console.print(f"{summary['units']} planted units: {counts}; {summary['decoys']} decoys\n", soft_wrap=True)
     for part in (
         _scores(result["scores"]),
-        _failing(result["scores"]),
+        _failing(result["scores"], summary["needs"]),
         _rates(summary["by_rate"]),
         _elsewhere(result["scores"]),
         _beyond(result["units"], result["verdict"]["best_rules"]),
@@ -87,9 +86,17 @@ def _name(score: str) -> str:
     return _NAMES.get(score, score.replace("_", " "))
 
 
-def _percent(value: float | None) -> str:
-    """A share that was lost."""
-    return "–" if value is None else f"{-100 * value:.0f} %".replace("-0 %", "0 %").replace("-", "−")
+def _loss(row: Mapping[str, Any], change: str) -> Text:
+    """The share of its score that the truth lost, with its interval over units."""
+    value, lo, hi = (row[f"{change}_share{end}"] for end in ("", "_lo", "_hi"))
+    if value is None:
+        return Text("–")
+    bounds = "" if lo is None else f" [{_signed(hi)} {_signed(lo)}]"
+    return Text.assemble(f"{_signed(value)} %", (bounds, "dim"))
+
+
+def _signed(share: float) -> str:
+    return f"{-100 * share:.0f}".replace("-", "−") if round(100 * share) else "0"
 
 
 def _scores(scores: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -108,19 +115,20 @@ def _scores(scores: Mapping[str, Mapping[str, Any]]) -> Table:
                 f"  {_name(name)}",
                 score_text(row["truth"]),
                 f"{row['beaten']} of {row['pairs']}",
-                _percent(row["missing_share"]),
-                _percent(row["extra_share"]),
+                _loss(row, "missing"),
+                _loss(row, "extra"),
                 Text(*_MARKS[row["passes"]]),
             )
     return table
 
 
-def _failing(scores: Mapping[str, Mapping[str, Any]]) -> Text:
+def _failing(scores: Mapping[str, Mapping[str, Any]], needs: Mapping[str, float]) -> Text:
     primary = [name for name, row in scores.items() if row["primary"]]
     failing = [name for name in primary if not scores[name]["passes"]]
+    share, fall = f"{100 * needs['share']:.0f} %", score_text(needs["fall"])
     text = Text(
         "A score passes if the truth is above every decoy of every unit, and if half of the labels being wrong, left "
-        "out or too many, costs it a quarter of the truth’s score and .1 at least.\n"
+        f"out or too many, costs it {share} of the truth’s score and {fall} at least. Intervals are over units.\n"
     )
     if not failing:
         text.append(f"All {len(primary)} scores that this project stands by pass.", style="green")
@@ -129,18 +137,18 @@ def _failing(scores: Mapping[str, Mapping[str, Any]]) -> Text:
         for one in scores[name]["failures"][:2]:
             text.append(f" {plain(one['unit'])}: the truth {score_text(one['truth'])}, {one['decoy']} ")
             text.append(f"{score_text(one['decoy_score'])}.")
-    return text.append("\n").append(_blind(scores))
+    return text.append("\n").append(_blind(scores, needs["share"]))
 
 
-def _blind(scores: Mapping[str, Mapping[str, Any]]) -> Text:
+def _blind(scores: Mapping[str, Mapping[str, Any]], share: float) -> Text:
     """Which of the others fail, and at what."""
     failing = {name: row for name, row in scores.items() if not row["primary"] and not row["passes"]}
     seen = {
         "Firings left out are seen too little, or not at all, by": [
-            n for n, row in failing.items() if _lost(row, "missing") < SHARE
+            n for n, row in failing.items() if _lost(row, "missing") < share
         ],
         "Firings too many are seen too little, or not at all, by": [
-            n for n, row in failing.items() if _lost(row, "extra") < SHARE
+            n for n, row in failing.items() if _lost(row, "extra") < share
         ],
         "A decoy gets as much as the truth from": [n for n, row in failing.items() if not row["truth_beats_decoys"]],
     }

@@ -27,7 +27,7 @@ from assay.selftest.judges import judge_results
 from assay.selftest.request import Effort
 from assay.selftest.request import SelftestOutcome as SelftestOutcome
 from assay.selftest.request import SelftestRequest as SelftestRequest
-from assay.selftest.sanity import Examined, examine_all, score_results
+from assay.selftest.sanity import LEAST_FALL, LEAST_SHARE, Examined, examine_all, score_results
 from assay.selftest.scores import SCORES, Examiner, applies
 from assay.selftest.tables import claim_tables, firing_rate, unit_rows
 from assay.selftest.verdicts import judge_all, verdict_results
@@ -167,6 +167,7 @@ def _summary(
         "units": len(units),
         "families": {family: sum(u["family"] == family for u in units) for family in {u["family"]: 0 for u in units}},
         "mean_r": scores["r"]["truth"],
+        "needs": {"share": LEAST_SHARE, "fall": LEAST_FALL},
         "decoys": sum(len(u["decoys"]) for u in units),
         "by_rate": [_at_rate(units, low, high) for low, high in pairwise(RATES)],
         "tokens": bench.n_tokens,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -124,10 +124,10 @@ def reaches(first: SiteId, then: SiteId, parallel: bool) -> bool:
 
 def _norm(subject: Subject, path: str, layer: int) -> Norm | None:
     """The norm at an attribute path of a layer; None if what stands there is none."""
-    module = submodule(subject._layers[layer], path, subject.architecture)
+    module: Any = submodule(subject._layers[layer], path, subject.architecture)
     weight = getattr(module, "weight", None)
     if weight is None or weight.ndim != 1:
         return None
     gain = large.weight_of(module).float()
-    epsilon = float(getattr(module, "variance_epsilon", None) or getattr(module, "eps", 0.0))
+    epsilon = float(module.eps if hasattr(module, "eps") else module.variance_epsilon)
     return Norm(gain + 1 if subject._row.unit_gain else gain, isinstance(module, nn.LayerNorm), epsilon)

@@ -16,6 +16,7 @@ from assay.cli.outputs import output_lines, output_table
 from assay.cli.plain import cut as cut
 from assay.cli.plain import plain
 from assay.cli.screen import screen
+from assay.cli.yes_no import yes_no_lines
 from assay.core.ids import UnitId
 from assay.store.run import Run
 
@@ -40,6 +41,8 @@ def print_run(run: Run) -> None:
     if outputs:
         console.print(output_table(outputs, console.width))
     for line in _reasons(result["units"]):
+        console.print(line, soft_wrap=True)
+    for line in yes_no_lines(result["units"]):
         console.print(line, soft_wrap=True)
     console.print(_summary(result, run))
     print_joint(run, result, console)

@@ -22,6 +22,7 @@ VERBS = {
     "check": Verb("assay.cli.check:check", "Test claims that others made, like our own."),
     "record": Verb("assay.cli.record:record", "Record what every unit of whole sites does on a corpus."),
     "related": Verb("assay.cli.related:related", "List the units that drive a unit, and those that it drives."),
+    "report": Verb("assay.cli.say:report", "Teach a model to say its neurons' values; test how."),
     "runs": Verb("assay.cli.runs:runs", "List the stored runs."),
     "show": Verb("assay.cli.show:show", "Show a stored run, or one unit of it."),
     "compare": Verb("assay.cli.compare:compare", "Set a run of whole layers beside that of its randomised twin."),

@@ -14,6 +14,7 @@ from assay.cli.numbers import verdict_text
 from assay.cli.plain import plain
 from assay.cli.relations import is_related, next_unit, print_relations
 from assay.cli.report import print_run
+from assay.cli.reports import is_reports, print_reports
 from assay.cli.screen import print_json, print_next, screen
 from assay.cli.selftest_report import is_selftest, print_selftest
 from assay.cli.unit import print_unit, unit_record
@@ -65,6 +66,9 @@ def show(
     if is_related(run):
         print_json(run.result()) if as_json else print_relations(run)
         print_next(_command("assay related", next_unit(run.result()), out), "walk on from there")
+        return
+    if is_reports(run):
+        print_json(run.result()) if as_json else print_reports(run)
         return
     if is_whole(run):
         print_whole_json(run) if as_json else print_whole(run)

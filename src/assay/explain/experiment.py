@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import resource
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from assay.core.direction import read_directions
 from assay.core.ids import parse_units
+from assay.core.memory import peak_rss_mb
 from assay.explain.claims import SIMULATED
 from assay.explain.joint.losses import described
 from assay.explain.joint.of_claims import left_out
@@ -23,6 +22,7 @@ from assay.explain.whole.scope import whole_scope
 from assay.explain.writing import write_study
 from assay.judge import Judge
 from assay.model.changes import arithmetic
+from assay.model.fingerprint import describe
 from assay.store import RunWriter, runs_root
 from assay.text import Corpus, load_corpus
 
@@ -103,20 +103,6 @@ def explain(
     return ExplainOutcome(writer.path, result)
 
 
-def describe(subject: Subject) -> dict[str, Any]:
-    """A subject in the spec of a run."""
-    return {
-        "name": subject.name,
-        "architecture": subject.architecture,
-        "fingerprint": subject.fingerprint,
-        "dtype": str(subject.dtype).removeprefix("torch."),
-        "device": str(subject.device),
-        "revision": subject.revision,
-        "reason": subject.reason,
-        "n_layers": subject.n_layers,
-    }
-
-
 def describe_text(corpus: Corpus, also: Corpus | None, material: Material) -> dict[str, Any]:
     """The text in the spec of a run."""
     described = {"tokens": material.n_tokens, "splits_sha256": material.splits.sha256, "also": None}
@@ -127,9 +113,3 @@ def describe_text(corpus: Corpus, also: Corpus | None, material: Material) -> di
 
 def _source(corpus: Corpus) -> dict[str, Any]:
     return {"name": corpus.name, "sha256": corpus.sha256, "source": dict(corpus.source)}
-
-
-def peak_rss_mb() -> float:
-    """The most memory that the process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 / (1024 if platform.system() == "Darwin" else 1)

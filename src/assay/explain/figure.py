@@ -11,22 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
-import vl_convert
 
 from assay.core.ids import UnitId
+from assay.draw import BLUE, GREEN, NOISE, NULL, PURPLE, VERMILION, dressed, svg
 
-INK, GRID, NULL, NOISE = "#26262b", "#e3e3e8", "#a2a2a9", "#5c5c64"
-_BLUE, _VERMILION, _GREEN, _PURPLE = "#0072b2", "#d55e00", "#009e73", "#a8638f"
-EXPLAINERS = {"rules": (_BLUE, "circle"), "lookup": (_VERMILION, "square"), "self": ("#56b4e9", "diamond")}
-OTHER_EXPLAINERS = ((_GREEN, "diamond"), (_PURPLE, "circle"))
+EXPLAINERS = {"rules": (BLUE, "circle"), "lookup": (VERMILION, "square"), "self": ("#56b4e9", "diamond")}
+OTHER_EXPLAINERS = ((GREEN, "diamond"), (PURPLE, "circle"))
 _REFERENCES = {
-    "bigram_full": ("bigram, unlimited", _PURPLE, "triangle-up"),
-    "lookup_full": ("lookup, unlimited", _GREEN, "cross"),
+    "bigram_full": ("bigram, unlimited", PURPLE, "triangle-up"),
+    "lookup_full": ("lookup, unlimited", GREEN, "cross"),
 }
 _NULLS = {"noise_equal_r": ("truth plus noise, at equal r", NOISE)}  # a benchmark, which decides nothing
 _OTHER_NULLS = ("nulls", NULL)
 _LOWEST = -0.5  # scores below are drawn at the lower edge
-_FONT = "system-ui, 'Helvetica Neue', Arial, sans-serif"
 _WIDTH = 800
 
 
@@ -76,7 +73,7 @@ def figure_json(result: Mapping[str, Any]) -> str:
 
 def figure_svg(result: Mapping[str, Any]) -> str:
     """The figure as one ``<svg>`` element. Rendered in the process, without a network; equal input, equal bytes."""
-    return vl_convert.vegalite_to_svg(build_figure(result).to_dict())
+    return svg(build_figure(result))
 
 
 def _places(units: Sequence[Mapping[str, Any]], explainers: Sequence[str]) -> tuple[dict[str, float], alt.X]:
@@ -199,21 +196,3 @@ def _legend(explainers: Sequence[str], panel: _Panel) -> tuple[alt.Color, alt.Sh
     colours, shapes = (alt.Scale(domain=domain, range=[entry[i] for entry in entries.values()]) for i in (0, 1))
     legend = alt.Legend(title=None)
     return alt.Color("series:N", scale=colours, legend=legend), alt.Shape("series:N", scale=shapes, legend=legend)
-
-
-def dressed(chart: alt.VConcatChart) -> alt.VConcatChart:
-    """The chart in the house's colours and type."""
-    return (
-        chart.configure(background="transparent", font=_FONT, padding=4, aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=INK, titleColor=INK, gridColor=GRID, domainColor=GRID, tickColor=GRID, labelFontSize=11,
-            titleFontSize=11, titleFontWeight="normal", titlePadding=8,
-        )
-        .configure_axisX(grid=False)
-        .configure_title(color=INK, fontSize=13, fontWeight=600, offset=10, frame="group")
-        .configure_legend(
-            labelColor=INK, labelFontSize=11, symbolStrokeWidth=1.5, orient="top", direction="horizontal",
-            columnPadding=18, offset=2, symbolOpacity=1,
-        )
-    )  # fmt: skip

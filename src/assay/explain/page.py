@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from assay.draw import templates
 from assay.explain.excerpts import LEVELS
 from assay.explain.figure import figure_svg
 from assay.explain.joint.view import joint_view
@@ -64,13 +64,7 @@ def build_page(run: ReadableRun, joint_svg: str | None = None) -> str:
 
     ``joint_svg`` is the figure of joint replacement, if there is one.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("assay.explain", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("assay.explain")
     result = run.result()
     units = unit_views(run)
     return environment.get_template("page.html").render(

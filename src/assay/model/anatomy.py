@@ -39,6 +39,7 @@ class Anatomy:
         embedding = model.get_input_embeddings().weight
         self.n_layers = len(self._layers)
         self.d_model = int(model.config.hidden_size)
+        self.d_out = int(self._head.weight.shape[1])
         self.vocab_size, self._d_embedding = (int(n) for n in embedding.shape)
         self.n_heads = int(model.config.num_attention_heads)
         self.context_length = int(model.config.max_position_embeddings)
@@ -47,6 +48,7 @@ class Anatomy:
         self.attention = str(model.config._attn_implementation)
         self.parallel = bool(getattr(model.config, row.parallel) if isinstance(row.parallel, str) else row.parallel)
         self.softcap: float | None = getattr(model.config, row.softcap) if row.softcap else None
+        self.adds_directly = row.down.startswith(row.mlp_out)
         self._kinds = tuple(kind for kind in FORWARD_ORDER if not (self.parallel and kind == "resid_mid"))
         self.directions: dict[UnitId, Direction] = {}
         self._roots: dict[SiteId, Tensor] = {}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from assay.model.large import weights
+
+if TYPE_CHECKING:
+    from assay.model.subject import Subject
 
 _WHOLE_BYTES = 2 << 30
 _SAMPLE = 1 << 16
@@ -29,3 +33,17 @@ def fingerprint(architecture: str, model: nn.Module) -> str:
             flat = flat[:: max(1, flat.numel() // _SAMPLE)]
         digest.update(flat.contiguous().cpu().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def describe(subject: Subject) -> dict[str, Any]:
+    """A subject in the spec of a run."""
+    return {
+        "name": subject.name,
+        "architecture": subject.architecture,
+        "fingerprint": subject.fingerprint,
+        "dtype": str(subject.dtype).removeprefix("torch."),
+        "device": str(subject.device),
+        "revision": subject.revision,
+        "reason": subject.reason,
+        "n_layers": subject.n_layers,
+    }

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from assay.core.ids import SiteId
 from assay.errors import UsageError
@@ -28,6 +29,7 @@ class _PassOn(nn.Module):
 def starting_at(layers: nn.ModuleList, layer: int, hidden: Tensor, tuples: bool = False) -> Iterator[None]:
     """Within the block the layers below ``layer`` do nothing and ``layer`` receives ``hidden`` (batch, seq, d_model).
 
+    With ``layer`` the number of layers no layer does anything, and the final norm receives it.
     ``tuples`` says that layers of this model return tuples.
 
     The trunk itself still makes masks, positions and rotary tables, which is why the result is exact. The residual
@@ -38,15 +40,17 @@ def starting_at(layers: nn.ModuleList, layer: int, hidden: Tensor, tuples: bool 
     def inject(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (hidden, *args[1:])
 
-    handle = layers[layer].register_forward_pre_hook(inject, prepend=True)
+    handle: RemovableHandle | None = None
     try:
         for i in range(layer):
             layers[i] = _PassOn(tuples)
+        handle = layers[min(layer, len(layers) - 1)].register_forward_pre_hook(inject, prepend=True)
         yield
     finally:
+        if handle is not None:
+            handle.remove()
         for i, module in enumerate(below):
             layers[i] = module
-        handle.remove()
 
 
 @contextmanager

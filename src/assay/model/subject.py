@@ -36,8 +36,11 @@ class Subject(Anatomy):
         model, tokenizer: the Hugging Face objects.
         architecture: its ``model_type``.
         n_layers, d_model, n_heads, vocab_size: sizes; ``vocab_size`` is the number of rows of the embedding.
+        d_out: the width that the head is given, d_model but where a matrix stands before it.
         context_length: longest sequence it takes.
         parallel: whether attention and MLP read the same residual.
+        adds_directly: whether what a neuron writes is added to the residual as it is; in OLMo 2 and Gemma a norm comes
+            first.
         softcap: the bound c of a model that gives c tanh(logits / c), else None.
         dtype, device, reason: where the numbers are computed, and why there.
         attention: the attention implementation, "sdpa" where the architecture has it.

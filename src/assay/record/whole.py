@@ -8,8 +8,6 @@ had happened, as long as shapes, threads and packages are: which is checked, fro
 
 from __future__ import annotations
 
-import platform
-import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.ids import SiteId
+from assay.core.memory import peak_rss_mb
 from assay.record.checkpoint import Mark, Work, resumable
 from assay.record.hashing import document_keys
 from assay.record.layers import advance, border, spill_of
@@ -209,7 +208,7 @@ class _Recorder:
         """The mark with what this process has used since the last one."""
         now = time.monotonic()
         seconds, self.since = self.mark.seconds + now - self.since, now
-        self.mark = replace(self.mark, seconds=seconds, peak_rss_mb=max(self.mark.peak_rss_mb, _peak_rss_mb()))
+        self.mark = replace(self.mark, seconds=seconds, peak_rss_mb=max(self.mark.peak_rss_mb, peak_rss_mb()))
         return self.mark
 
     def _share(self) -> float:
@@ -242,8 +241,3 @@ def _for_sketches(values: Tensor) -> Activations | Halves:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _peak_rss_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 / (1024 if platform.system() == "Darwin" else 1)

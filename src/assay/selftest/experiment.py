@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from assay.core.memory import peak_rss_mb
 from assay.explain.claims import plain_r
-from assay.explain.experiment import describe, peak_rss_mb
 from assay.explain.material import Progress
 from assay.explain.speaking import find_judge, make_simulator
 from assay.judge import Judge, RemoteJudge
 from assay.model.changes import arithmetic
+from assay.model.fingerprint import describe
 from assay.rules import RuleList
 from assay.selftest.bench import SHARES, Bench
 from assay.selftest.candidates import TRUTH

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import vl_convert
 
-from assay.explain.figure import NULL, dressed
+from assay.draw import NULL, dressed, svg
 from assay.selftest.sanity import LEAST_SHARE
 
 _WIDTH = 640
@@ -24,7 +23,7 @@ def figure_json(result: Mapping[str, Any]) -> str:
 
 def figure_svg(result: Mapping[str, Any]) -> str:
     """The figure as one ``<svg>`` element. Rendered in the process, without a network; equal input, equal bytes."""
-    return vl_convert.vegalite_to_svg(build_figure(result).to_dict())
+    return svg(build_figure(result))
 
 
 def build_figure(result: Mapping[str, Any]) -> alt.VConcatChart:

@@ -132,7 +132,7 @@ def carrying_heads(rng: np.random.Generator) -> dict[str, np.ndarray]:
         rows = slice(head * HEAD_WIDTH, (head + 1) * HEAD_WIDTH)
         for name, turn in (("q_proj", distance), ("k_proj", 0)):
             weights[name][rows] = 0
-            weights[name][rows, _CONSTANT] = _phases(turn) / (CONSTANT_SIZE * _NORM_0)
+            weights[name][rows, _CONSTANT] = phases(turn) / (CONSTANT_SIZE * _NORM_0)
         weights["v_proj"][rows] = 0
         weights["o_proj"][:, rows] = 0
     token = TOKEN_SIZE * _NORM_0
@@ -152,7 +152,7 @@ def random_heads(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return weights
 
 
-def _phases(turn: int) -> np.ndarray:
+def phases(turn: int) -> np.ndarray:
     """A query or key vector whose rotary pairs all stand at the angle ``-turn * frequency``, (head width,)."""
     half = HEAD_WIDTH // 2
     frequencies = ROPE_BASE ** (-np.arange(half) / half)

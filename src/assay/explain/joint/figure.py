@@ -7,7 +7,8 @@ from typing import Any
 
 import altair as alt
 
-from assay.explain.figure import EXPLAINERS, NOISE, NULL, OTHER_EXPLAINERS, dressed
+from assay.draw import NOISE, NULL, dressed
+from assay.explain.figure import EXPLAINERS, OTHER_EXPLAINERS
 
 MEASURES = {
     "loss": "Loss recovered, by the share of the units that are replaced",

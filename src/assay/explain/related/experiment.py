@@ -11,8 +11,8 @@ import torch
 
 from assay.core.direction import read_directions
 from assay.core.ids import UnitId, parse_units
+from assay.core.memory import peak_rss_mb
 from assay.errors import UsageError
-from assay.explain.experiment import describe, peak_rss_mb
 from assay.explain.material import Progress
 from assay.explain.related.request import RelatedOutcome as RelatedOutcome
 from assay.explain.related.request import RelatedRequest as RelatedRequest
@@ -20,6 +20,7 @@ from assay.explain.related.sentences import explained_run, sentences
 from assay.explain.related.sides import Sides
 from assay.explain.related.text import gather_texts
 from assay.model.changes import arithmetic
+from assay.model.fingerprint import describe
 from assay.model.large import is_spread
 from assay.store import RunWriter, runs_root
 from assay.text import Corpus, load_corpus

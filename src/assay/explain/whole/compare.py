@@ -14,8 +14,8 @@ import numpy as np
 import vl_convert
 from jaxtyping import Bool, Float, Int
 
+from assay.draw import dressed
 from assay.errors import UsageError
-from assay.explain.figure import dressed
 from assay.explain.whole.figure import Drawing
 from assay.stats.strata import LEAST, SINGLE, STRATA, Difference, trained_minus_twin
 from assay.store import Run

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from assay.core.ids import SiteId
+from assay.core.memory import peak_rss_mb
 from assay.errors import UsageError
 from assay.explain.claims import LINEAR
 from assay.explain.elsewhere import drops_of
-from assay.explain.experiment import describe, peak_rss_mb
 from assay.explain.joint.losses import JointRuns, described
 from assay.explain.joint.of_layer import replace_layer
 from assay.explain.joint.scores import joint_entries
@@ -36,6 +36,7 @@ from assay.explain.whole.sketches import sketch_layer
 from assay.explain.whole.tables import KINDS
 from assay.explain.whole.verdicts import Verdicts, deciding_rows, judge_all, mean_beside_null, numbered, per_layer
 from assay.model.changes import arithmetic
+from assay.model.fingerprint import describe
 from assay.record.layers import LayerActivations, walk
 from assay.record.lock import locked
 from assay.referee import BehaviourCheck

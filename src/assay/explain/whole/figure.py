@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import vl_convert
 
-from assay.explain.figure import dressed
+from assay.draw import dressed
 
 _BLUE, _VERMILION, _GREEN, _PURPLE, _GREY = "#0072b2", "#d55e00", "#009e73", "#a8638f", "#a2a2a9"
 _WIDTH = 800

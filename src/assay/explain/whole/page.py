@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from assay.core.ids import SiteId, UnitId
+from assay.draw import templates
 from assay.explain.joint.view import joint_view
 from assay.explain.whole.layer import EXPLAINERS
 from assay.explain.whole.shards import Shards
@@ -28,13 +28,7 @@ def whole_page(
     sites: Sequence[SiteId],
 ) -> str:
     """The page as one HTML file that needs nothing beside itself; ``joint_svg`` as in the page of some units."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("assay.explain", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("assay.explain")
     return environment.get_template("whole.html").render(
         spec=spec,
         summary=result["summary"],

@@ -1,0 +1,92 @@
+"""A run of reports, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from assay.cli.numbers import ABSENT, beside, score_text
+from assay.cli.plain import plain
+from assay.cli.screen import screen
+from assay.store.run import Run
+
+VERB = "report"
+_STYLES = {
+    "reads": "bold green",
+    "recomputes": "cyan",
+    "recomputes or infers": "cyan",
+    "infers from text": "yellow",
+    "fails": "red",
+}
+_TEXT = ("text", "other_model", "blind", "shuffled")
+
+
+def is_reports(run: Run) -> bool:
+    """Whether the run was made by ``assay report``."""
+    return run.spec["verb"] == VERB
+
+
+def print_reports(run: Run) -> None:
+    """Print what ``assay report`` stored.
+
+    Raises:
+        RunError: the run holds no result, or it is damaged.
+    """
+    result, console = run.result(), screen()
+    models = ", ".join(plain(name) for name in run.spec["asked"]["models"])
+    size = run.spec["resolved"]["size"]
+    console.print(
+        Text(f"{models}: {size['sentences']:,} sentences to teach on, {size['test']:,} to test, run {run.id}"),
+        soft_wrap=True,
+    )
+    console.print()
+    for way in result["k_star"]:
+        cells = [cell for cell in result["cells"] if way == _way(cell)]
+        console.print(Text(_title(cells[0]), style="bold"), soft_wrap=True)
+        console.print(_table(cells))
+        console.print(Text(_after(way, result), style="dim"), soft_wrap=True)
+        console.print()
+    summary = result["summary"]
+    told = ", ".join(f"{count} {word}" for word, count in summary["verdicts"].items())
+    console.print(Text(told, style="bold"), soft_wrap=True)
+    console.print(Text(f"{summary['arithmetic']}; {summary['seconds']:,.0f} s", style="dim"), soft_wrap=True)
+
+
+def _way(cell: Mapping[str, Any]) -> str:
+    return f"{cell['model']} {cell['topology']} {cell['regime']} {cell['trainable']}"
+
+
+def _title(cell: Mapping[str, Any]) -> str:
+    taught = "its own values" if cell["regime"] == "nat" else f"patched values ({cell['regime']})"
+    return f"{plain(cell['model'])}, taught {taught}, topology {cell['topology']}, trained: {cell['trainable']}"
+
+
+def _table(cells: list[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("neuron", "left", "bits", "text", "probe", "relative slope", "control", "verdict"):
+        table.add_column(name, justify="left" if name in ("neuron", "verdict") else "right", no_wrap=name != "verdict")
+    for cell in cells:
+        told = [cell["baselines"][name] for name in _TEXT if cell["baselines"][name] is not None]
+        table.add_row(
+            cell["unit"],
+            str(cell["layers_left"]),
+            beside(cell["bits"], cell["bits_lo"], cell["bits_hi"]),
+            score_text(max(told)) if told else ABSENT,
+            score_text(cell["baselines"]["probe_after"]),
+            beside(cell["relative_slope"], cell["relative_slope_lo"], cell["relative_slope_hi"]),
+            score_text(cell["specificity"]),
+            Text(cell["verdict"], style=_STYLES.get(cell["verdict"], "")),
+        )
+    return table
+
+
+def _after(way: str, result: Mapping[str, Any]) -> str:
+    k, counts = result["k_star"][way], result["summary"]["decoded_not_said"][way]
+    enough = "no number of layers left tested here is enough" if k is None else f"{k} layers left are enough"
+    return (
+        f"k*: {enough}; a linear reader sees {counts['readable']} of these neurons, "
+        f"{counts['after_plateau']} of them after a plateau, of which {counts['not_read']} are not read"
+    )

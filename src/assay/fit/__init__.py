@@ -1,0 +1,1 @@
+"""Small learners that several labs share."""

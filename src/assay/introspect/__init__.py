@@ -1,0 +1,1 @@
+"""The lab that asks whether a model can say its own activations."""

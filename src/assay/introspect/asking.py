@@ -1,0 +1,83 @@
+"""Asking a trained reporter about the test split, with its neurons as they are and patched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from assay.core.ids import SiteId, UnitId
+from assay.introspect.kept import Batch
+from assay.introspect.regimes import INT, Doses
+from assay.introspect.reporter import Reporter, answers
+from assay.introspect.scores import Slopes, expected_digit
+
+if TYPE_CHECKING:
+    from assay.introspect.neurons import Neuron
+
+CONTROLS = 10  # other neurons, and as many random directions
+_FAR = 1.2816  # standard deviations: the middle of the first and of the last fifth
+_DIGITS = (1.0, 8.0)  # what a patch that far down or up would be told as
+
+
+@torch.no_grad()
+def ask(reporter: Reporter, batches: Sequence[Batch], given: Doses) -> Float[NDArray[np.float64], "n units 10"]:
+    """Log-probabilities of the ten digits for each sentence and neuron, in the order of ``given``."""
+    found = np.full((*given.digits.shape, 10), np.nan)
+    for batch in batches:
+        rows = batch.rows.numpy()
+        logits = reporter.logits(batch, torch.from_numpy(given.change[rows]))
+        found[rows] = answers(logits, reporter.wording.digits).double().cpu().numpy()
+    return found
+
+
+@torch.no_grad()
+def control_slopes(
+    reporter: Reporter, neurons: Sequence[Neuron], batches: Sequence[Batch], regime: str, seed: int
+) -> Float[NDArray[np.float64], "units controls"]:
+    """The slope of each answer on patches that are not of the neuron asked about, but as long in the residual.
+
+    First those along what other neurons of the layer write, drawn at random, then random directions. Each goes as far
+    up and down as the neuron's patches do, at every sentence of ``batches``.
+    """
+    vectors = _controls(reporter, seed)
+    reach = [INT[regime] * neuron.sd * neuron.write_norm * _FAR for neuron in neurons]
+    scale = torch.tensor(reach, dtype=vectors.dtype)
+    said = np.zeros((2, sum(map(len, batches)), len(neurons), len(vectors)))
+    for number, vector in enumerate(vectors):
+        for side, sign in enumerate((-1.0, 1.0)):
+            patch = (sign * scale[:, None] * vector)[None]
+            at = 0
+            for batch in batches:
+                hidden = reporter.hidden_at(batch, patch.expand(len(batch), -1, -1))
+                logs = answers(reporter.logits_of(hidden), reporter.wording.digits).double().cpu().numpy()
+                said[side, at : at + len(batch), :, number] = expected_digit(logs)
+                at += len(batch)
+    return (said[1] - said[0]).mean(0) / (_DIGITS[1] - _DIGITS[0])
+
+
+def _controls(reporter: Reporter, seed: int) -> torch.Tensor:
+    """(controls, d_model) unit vectors: writes of other neurons, then random ones."""
+    subject, layer = reporter.subject, reporter.layer
+    site = SiteId(layer, "mlp_act")
+    rng = np.random.default_rng([seed, layer, 3])
+    asked = {unit.number for unit in reporter.units}
+    others = [int(i) for i in rng.permutation(subject.width(site)) if int(i) not in asked][:CONTROLS]
+    writes = torch.stack([subject.write_vector(UnitId(site, i)) for i in others]).float()
+    drawn = torch.from_numpy(rng.standard_normal((CONTROLS, subject.d_model))).float()
+    vectors = torch.cat([writes, drawn])
+    return (vectors / vectors.norm(dim=1, keepdim=True)).to(subject.dtype)
+
+
+def slopes_of(
+    expected: Float[np.ndarray, "draws n"], given: Sequence[Doses], unit: int, documents: np.ndarray
+) -> Slopes:
+    """The slope over all draws; every draw is of the same sentences."""
+    draws, count = expected.shape
+    put_in = np.stack([one.digits[:, unit] for one in given])
+    sentences, own = np.tile(np.arange(count), draws), np.tile(documents, draws)
+    return Slopes.of(expected.reshape(-1), put_in.reshape(-1), sentences, own)

@@ -1,0 +1,202 @@
+"""One cell: what one reporter says of one neuron, beside every baseline and control, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+
+from assay.introspect.baselines import Told
+from assay.introspect.group import Heard
+from assay.introspect.neurons import Neuron
+from assay.introspect.regimes import INT, Doses
+from assay.introspect.scores import Answered, Slopes, bits, mean_of, number, numbers, r2_of, spearman_of
+from assay.introspect.verdicts import Facts, Thresholds, decide
+from assay.stats import Estimate
+
+TEXT = ("word", "tfidf", "other_model")  # baselines that know the text alone
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a layer's cells are made from; the last axis but one of every array counts the neurons.
+
+    ``heard``: by regime and number of sentences. ``controls``: reporters that were taught other things: "blind",
+    "shuffled", "other_model". ``told``: what baselines say in the natural regime. ``probe``: for each regime the best
+    linear probe after the neuron. ``optimum``: for each regime of patches and neuron the slopes and R² of the best
+    linear reader.
+    """
+
+    neurons: Sequence[Neuron]
+    right: Int64[NDArray[np.int64], "n units"]
+    documents: Int64[NDArray[np.int64], " n"]
+    tests: Mapping[str, Sequence[Doses]]
+    heard: Mapping[tuple[str, int], Heard]
+    controls: Mapping[str, Float[NDArray[np.float64], "n units 10"]]
+    told: Mapping[str, Told]
+    text: Sequence[str]
+    probe: Mapping[str, Float[NDArray[np.float64], "draws n units 10"]]
+    optimum: Mapping[str, Sequence[tuple[Slopes, float]]]
+    sibling: bool
+
+    def answered(self, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> Answered:
+        """Answers about one unit with what would be right, draw after draw."""
+        draws, count, _ = logs.shape
+        right = np.concatenate([one.digits[:, unit] for one in self.tests[regime]][:draws])
+        return Answered(logs.reshape(-1, 10), right, np.tile(np.arange(count), draws), np.tile(self.documents, draws))
+
+
+def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds) -> dict[str, Any]:
+    """The numbers of one cell, but for what it is of."""
+    heard = found.heard[regime, size]
+    own = found.answered(heard.logs[regime][:, :, unit], regime, unit)
+    score = mean_of(bits(own), own.documents)
+    patched = regime if regime in INT else "int"
+    slopes = _slopes(found, heard, patched, unit)
+    best, best_r2 = found.optimum[patched][unit]
+    relative, slope = slopes.relative(best), slopes.slope()
+    control = float(np.quantile(np.abs(heard.controls[unit]), limits.control)) if heard.controls is not None else 0.0
+    over_text, baselines = _baselines(found, own, unit, regime)
+    shuffled = _paired(found, own, found.controls.get("shuffled"), unit) if regime == "nat" else None
+    gain = _gain(found, unit, regime, size)
+    facts = Facts(
+        score.interval(),
+        None if over_text is None else over_text.interval(),
+        None if shuffled is None else shuffled.interval(),
+        found.sibling,
+        best_r2,
+        slope.interval(),
+        relative.interval(),
+        control,
+        gain,
+    )
+    said = decide(facts, limits)
+    return {
+        **numbers(score, "bits"),
+        **numbers(spearman_of(own), "spearman"),
+        **numbers(r2_of(own.expected, own.right, own.documents), "r2"),
+        "n": len(own.right),
+        "digit_mass": number(float(np.exp(own.logs).sum(1).mean())),
+        "baselines": baselines,
+        **_over(over_text),
+        **_gap_closed(found, own, unit, regime),
+        **numbers(slope, "causal_slope"),
+        "optimal_slope": number(best.slope().value),
+        "optimal_r2": number(best_r2),
+        **numbers(relative, "relative_slope"),
+        "specificity": number(control),
+        "gain": None if gain is None else number(gain),
+        "plateau": gain is not None and gain <= limits.plateau,
+        "tests": {name: _tested(found, heard, name, unit) for name in heard.logs},
+        "sizes": {str(n): _bits_at(found, r, n, unit) for r, n in found.heard if r == regime},
+        "calibration": _calibration(own),
+        "dose": _dose(found, heard, unit),
+        "verdict": said.word,
+        "reason": said.reason,
+    }
+
+
+def _slopes(found: Evidence, heard: Heard, regime: str, unit: int) -> Slopes:
+    own = found.answered(heard.logs[regime][:, :, unit], regime, unit)
+    return Slopes.of(own.expected, own.right, own.sentences, own.documents)
+
+
+def _paired(found: Evidence, own: Answered, logs: Float[np.ndarray, "n units 10"] | None, unit: int) -> Estimate | None:
+    """Bits of the reporter less those of somebody else, on the same sentences."""
+    if logs is None:
+        return None
+    other = Answered(logs[:, unit], own.right, own.sentences, own.documents)
+    return mean_of(bits(own) - bits(other), own.documents)
+
+
+def _baselines(
+    found: Evidence, own: Answered, unit: int, regime: str
+) -> tuple[Estimate | None, dict[str, float | None]]:
+    """The gap to the text baseline that is beaten least, and the bits of every baseline.
+
+    "text" is the best of those that read words, chosen on the choose split.
+    """
+    names = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
+    row: dict[str, float | None] = dict.fromkeys(names)
+    if regime != "nat":
+        row["probe_after"] = _mean_bits(found, found.probe[regime][:, :, unit], regime, unit)
+        return None, row
+    everything = {**{name: told.test for name, told in found.told.items()}, **found.controls}
+    for name in ("other_model", "blind", "shuffled", "probe_before", "probe_after"):
+        if name in everything:
+            row[name] = _mean_bits(found, everything[name][None, :, unit], "nat", unit)
+    row["text"] = _mean_bits(found, everything[found.text[unit]][None, :, unit], "nat", unit)
+    gaps = [_paired(found, own, everything[name], unit) for name in TEXT if name in everything]
+    return min((gap for gap in gaps if gap), key=lambda gap: gap.interval().lo), row
+
+
+def _mean_bits(found: Evidence, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> float | None:
+    return number(float(bits(found.answered(logs, regime, unit)).mean()))
+
+
+def _over(gap: Estimate | None) -> dict[str, float | None]:
+    if gap is None:
+        return {"over_text": None, "over_text_lo": None, "over_text_hi": None}
+    return dict(numbers(gap, "over_text"))
+
+
+def _gap_closed(found: Evidence, own: Answered, unit: int, regime: str) -> dict[str, float | None]:
+    """(self - text) / (probe - text) in bits; null unless the denominator is surely above 0.
+
+    Where the value is patched the text is worth 0 bits by construction.
+    """
+    probe = found.answered(found.probe[regime][:, :, unit], regime, unit)
+    text = np.zeros(len(own.right))
+    if regime == "nat":
+        best = found.text[unit]
+        logs = found.controls[best] if best in found.controls else found.told[best].test
+        text = bits(Answered(logs[:, unit], own.right, own.sentences, own.documents))
+    below = mean_of(bits(probe) - text, own.documents)
+    above = mean_of(bits(own) - text, own.documents)
+    if not below.interval().lo > 0:
+        return {"gap_closed": None, "gap_closed_lo": None, "gap_closed_hi": None}
+    return dict(numbers(Estimate(above.value / below.value, above.replicates / below.replicates), "gap_closed"))
+
+
+def _gain(found: Evidence, unit: int, regime: str, size: int) -> float | None:
+    """Bits gained over the last doubling of the data, on the choose split."""
+    before = found.heard.get((regime, size // 2))
+    if before is None:
+        return None
+    now = found.heard[regime, size]
+    return float(now.choose_bits[unit] - before.choose_bits[unit])
+
+
+def _bits_at(found: Evidence, regime: str, size: int, unit: int) -> dict[str, float | None]:
+    own = found.answered(found.heard[regime, size].logs[regime][:, :, unit], regime, unit)
+    return dict(numbers(mean_of(bits(own), own.documents), "bits"))
+
+
+def _tested(found: Evidence, heard: Heard, regime: str, unit: int) -> dict[str, float | None]:
+    """Bits and R² in a regime that need not be the one taught; the relative slope where patches were drawn twice."""
+    own = found.answered(heard.logs[regime][:, :, unit], regime, unit)
+    row = dict(numbers(mean_of(bits(own), own.documents), "bits"))
+    row |= numbers(r2_of(own.expected, own.right, own.documents), "r2")
+    if regime in found.optimum and len(found.tests[regime]) > 1:
+        best, _ = found.optimum[regime][unit]
+        row |= numbers(_slopes(found, heard, regime, unit).relative(best), "relative_slope")
+    return row
+
+
+def _calibration(own: Answered) -> list[float | None]:
+    """For each right digit the mean of the expected one, as shown, 1 to 10."""
+    places = [own.right == digit for digit in range(10)]
+    return [number(own.expected[place].mean() + 1) if place.any() else None for place in places]
+
+
+def _dose(found: Evidence, heard: Heard, unit: int) -> dict[str, list[float | None]]:
+    """For each scale of patches the mean of the expected digit at each digit that was put in, as shown, 1 to 10."""
+    return {
+        regime: _calibration(found.answered(heard.logs[regime][:, :, unit], regime, unit))
+        for regime in heard.logs
+        if regime in INT
+    }

@@ -1,0 +1,153 @@
+"""The lab as one function: from a model and text to verdicts on what it can say of its own neurons, stored as a run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from assay.core.memory import peak_rss_mb
+from assay.introspect.grounds import Loader, make_loader
+from assay.introspect.layer import Asked, study_layer
+from assay.introspect.neurons import Neuron, choose_neurons
+from assay.introspect.request import ReportOutcome as ReportOutcome
+from assay.introspect.request import ReportRequest as ReportRequest
+from assay.introspect.summary import summarise
+from assay.introspect.training import Plan
+from assay.introspect.verdicts import Thresholds
+from assay.introspect.writing import write_run
+from assay.model.fingerprint import describe
+from assay.store import RunWriter, runs_root
+from assay.text import Corpus, load_corpus
+
+if TYPE_CHECKING:
+    from assay.introspect.ground import Progress
+    from assay.model import Subject
+
+
+def _quiet(message: str, share: float | None = None) -> None:
+    """Progress that goes nowhere."""
+
+
+def report(
+    request: ReportRequest,
+    progress: Progress = _quiet,
+    *,
+    subject: Subject | None = None,
+    corpus: Corpus | None = None,
+) -> ReportOutcome:
+    """Teach models to say values of their own neurons, and find out where the answers come from.
+
+    ``subject`` and ``corpus`` may be handed in instead of being loaded by name; a subject stands for the one model
+    asked for. A run of the same request that was broken off is taken up, cell by cell.
+
+    Raises:
+        UsageError: what was asked for can't be done: an unknown name, no such layer, a tokenizer without digits, a
+            corpus with too few sentences.
+        MachineError: a fetch failed, or the run can't be written.
+    """
+    started = time.monotonic()
+    request.check()
+    corpus = corpus or load_corpus(request.corpus, progress)
+    loader = make_loader(request, subject, progress)
+    first = loader.load(request.models[0])
+    limits, plan = Thresholds(), Plan(epochs=request.size.epochs)
+    resolved = asdict(request) | {
+        "size": request.size._asdict(),
+        "layers": {name: request.layers_of(name, loader.load(name).n_layers) for name in request.models},
+        "thresholds": limits._asdict(),
+        "plan": plan._asdict(),
+    }
+    writer = RunWriter.take_up(
+        runs_root(request.out),
+        "report",
+        asked=asdict(request),
+        resolved=resolved,
+        subject=describe(first),
+        corpus={"name": corpus.name, "sha256": corpus.sha256, "source": dict(corpus.source)},
+    )
+    if writer.taken_up:
+        progress(f"taking up {writer.id}, which was broken off")
+    cells: list[dict[str, Any]] = []
+    with writer:
+        for part in _parts(request, loader):
+            cells += _done(writer, part) or _study(writer, part, request, corpus, loader, limits, plan, progress)
+        result = {"run": writer.id, "cells": cells, **summarise(cells)}
+        result["summary"] |= {
+            "seconds": round(time.monotonic() - started, 1),
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+            "arithmetic": loader.arithmetic(),
+        }
+        write_run(writer, result)
+    return ReportOutcome(writer.path, result)
+
+
+class Part(NamedTuple):
+    """What is studied, stored and taken up as one: the neurons of one layer, asked in one way with one thing
+    trained."""
+
+    model: str
+    topology: str
+    trainable: str
+    layer: int
+
+    @property
+    def name(self) -> str:
+        """As a file's name."""
+        plain = "".join(c if c.isalnum() or c in "-." else "_" for c in self.model)
+        return f"{plain}-{self.topology}-{self.trainable}-L{self.layer}"
+
+
+def _parts(request: ReportRequest, loader: Loader) -> Iterator[Part]:
+    for model in request.models:
+        layers = request.layers_of(model, loader.load(model).n_layers)
+        for topology in request.topologies:
+            for trainable in request.trainable:
+                for layer in layers:
+                    yield Part(model, topology, trainable, layer)
+
+
+def _done(writer: RunWriter, part: Part) -> list[dict[str, Any]]:
+    """The cells of a part that was finished before the run was broken off."""
+    names = f"cells/{part.name}.json", f"tensors/{part.name}.safetensors"
+    if not all((writer.path / name).is_file() for name in names):
+        return []
+    for name in names:
+        writer.adopt(name)
+    return json.loads((writer.path / names[0]).read_text(encoding="utf-8"))
+
+
+def _study(
+    writer: RunWriter,
+    part: Part,
+    request: ReportRequest,
+    corpus: Corpus,
+    loader: Loader,
+    limits: Thresholds,
+    plan: Plan,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    size = request.size
+    grounds = loader.grounds(part.model, part.topology, part.trainable, corpus)
+    values = grounds.main.fit.values[part.layer]
+    neurons = choose_neurons(grounds.main.meter, part.layer, values, size.neurons, request.seed)
+    sizes = (size.sentences // 2, size.sentences)
+    asked = Asked(part.topology, part.trainable, request.regimes, sizes, size.draws, request.seed, plan, limits)
+    cells: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for group in _groups(neurons, part.topology):
+        found, stored = study_layer(grounds.main, grounds.others, group, asked, progress)
+        cells += found
+        arrays |= {f"{group[0].unit}/{name}" if len(neurons) > len(group) else name: a for name, a in stored.items()}
+    writer.tensors(part.name, arrays)
+    writer.file(f"cells/{part.name}.json", json.dumps(cells, indent=1))
+    return cells
+
+
+def _groups(neurons: list[Neuron], topology: str) -> list[list[Neuron]]:
+    """Neurons that one reporter answers for: all that a question can tell apart, else each alone."""
+    return [neurons] if topology == "Q" else [[neuron] for neuron in neurons]

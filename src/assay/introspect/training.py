@@ -1,0 +1,93 @@
+"""Teaching a reporter to answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from assay.introspect.kept import Batch
+from assay.introspect.neurons import Neuron
+from assay.introspect.regimes import Doses, doses
+from assay.introspect.reporter import Reporter, loss
+
+
+class Plan(NamedTuple):
+    """How a reporter is trained: passes over its sentences, steps of AdamW with a warm-up and a cosine to zero."""
+
+    epochs: int = 3
+    rate: float = 1e-3
+    rows_rate: float = 2e-3
+    warmup: float = 0.05
+    clip: float = 1.0
+    rank: int = 16
+
+
+class Lesson(NamedTuple):
+    """Sentences to learn from: their batches, and the neurons' natural values, (n, units) by sentence."""
+
+    batches: Sequence[Batch]
+    values: Float[np.ndarray, "n units"]
+
+
+def train(
+    reporter: Reporter,
+    neurons: list[Neuron],
+    lesson: Lesson,
+    regime: str,
+    plan: Plan,
+    seed: int,
+    judged: Callable[[], float],
+    told: Callable[[float, float], None] = lambda share, loss: None,
+) -> list[float]:
+    """Train in place; returns the loss of each step in nats. Patches are drawn anew each time a sentence is seen.
+
+    ``judged`` is asked before training and after each epoch how good the reporter is on the choose split; what is left
+    in the reporter is what it was at its best.
+    """
+    reporter.begin_on(lesson.batches[:: max(1, len(lesson.batches) // 8)])
+    groups = [
+        {"params": [reporter.rows], "lr": plan.rows_rate},
+        {"params": list(reporter.adapters.parameters.values()), "lr": plan.rate},
+    ]
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0)
+    steps = plan.epochs * len(lesson.batches)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, plan.warmup))
+    losses: list[float] = []
+    best, state = judged(), reporter.state()
+    for epoch in range(plan.epochs):
+        rng = np.random.default_rng([seed, epoch])
+        given = doses(regime, neurons, lesson.values, rng)
+        for number in rng.permutation(len(lesson.batches)):
+            batch = lesson.batches[number]
+            wrong = step_loss(reporter, batch, given)
+            optimizer.zero_grad()
+            wrong.backward()
+            torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], plan.clip)
+            optimizer.step()
+            schedule.step()
+            losses.append(wrong.item())
+            told(len(losses) / steps, losses[-1])
+        if (now := judged()) > best:
+            best, state = now, reporter.state()
+    reporter.load(state)
+    return losses
+
+
+def step_loss(reporter: Reporter, batch: Batch, given: Doses) -> Tensor:
+    """The loss on one batch."""
+    rows = batch.rows.numpy()
+    change, right = torch.from_numpy(given.change[rows]), torch.from_numpy(given.digits[rows])
+    return loss(reporter.logits(batch, change), reporter.wording.digits, right)
+
+
+def _share(step: int, steps: int, warmup: float) -> float:
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from assay.explain.experiment import ExplainOutcome as ExplainOutcome
     from assay.explain.experiment import ExplainRequest as ExplainRequest
     from assay.explain.experiment import explain as explain_units
+    from assay.introspect.experiment import ReportOutcome as ReportOutcome
+    from assay.introspect.experiment import ReportRequest as ReportRequest
+    from assay.introspect.experiment import report as report
     from assay.model import Subject as Subject
     from assay.model import load as load
     from assay.referee import Verdict as Verdict
@@ -54,6 +57,8 @@ _PLACES = {
     "ExplainRequest": "assay.explain.experiment:ExplainRequest",
     "Lookup": "assay.rules:Lookup",
     "MachineError": "assay.errors:MachineError",
+    "ReportOutcome": "assay.introspect.experiment:ReportOutcome",
+    "ReportRequest": "assay.introspect.experiment:ReportRequest",
     "Rule": "assay.rules:Rule",
     "RuleList": "assay.rules:RuleList",
     "Run": "assay.store:Run",
@@ -74,6 +79,7 @@ _PLACES = {
     "load_corpus": "assay.text:load_corpus",
     "open_run": "assay.store:open_run",
     "query": "assay.store.query:query",
+    "report": "assay.introspect.experiment:report",
     "score": "assay.stats:score",
 }
 
@@ -87,6 +93,8 @@ __all__ = [
     "ExplainRequest",
     "Lookup",
     "MachineError",
+    "ReportOutcome",
+    "ReportRequest",
     "Rule",
     "RuleList",
     "Run",
@@ -108,6 +116,7 @@ __all__ = [
     "load_corpus",
     "open_run",
     "query",
+    "report",
     "score",
 ]
 

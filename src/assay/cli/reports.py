@@ -66,7 +66,7 @@ def _title(cell: Mapping[str, Any]) -> str:
 
 def _table(cells: list[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("neuron", "left", "bits", "text", "probe", "relative slope", "control", "verdict"):
+    for name in ("neuron", "left", "bits", "others", "probe", "relative slope", "control", "verdict"):
         table.add_column(name, justify="left" if name in ("neuron", "verdict") else "right", no_wrap=name != "verdict")
     for cell in cells:
         told = [cell["baselines"][name] for name in _TEXT if cell["baselines"][name] is not None]

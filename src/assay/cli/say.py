@@ -46,6 +46,8 @@ def _layers(_: click.Context, option: click.Parameter, value: str | None) -> tup
       rows      what is added to the ten digits' logits
       above     rows, and adapters on the layers above the neuron
       question  rows, and adapters on every layer, at the question alone
+      full      rows, and adapters on every layer, at every token: the neuron may drift
+      finetune  all weights of a small model: the neuron may drift
     """,
 )
 @click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,17 @@ TEXT = ("word", "tfidf", "other_model")  # baselines that know the text alone
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a layer's cells are made from; the last axis but one of every array counts the neurons.
+    """What a layer's cells are made from.
 
-    ``heard``: by regime and number of sentences. ``controls``: reporters that were taught other things: "blind",
-    "shuffled", "other_model". ``told``: what baselines say in the natural regime. ``probe``: for each regime the best
-    linear probe after the neuron. ``optimum``: for each regime of patches and neuron the slopes and R² of the best
-    linear reader.
+    ``right``, ``values``: the natural decile and value of each neuron at each test sentence. ``heard``: by regime and
+    number of sentences. ``controls``: reporters that were taught other things: "blind", "shuffled", "other_model".
+    ``told``: what baselines say in the natural regime. ``probe``: for each regime the best linear probe after the
+    neuron. ``optimum``: for each regime of patches and neuron the slopes and R² of the best linear reader.
     """
 
     neurons: Sequence[Neuron]
     right: Int64[NDArray[np.int64], "n units"]
+    values: Float[NDArray[np.float32], "n units"]
     documents: Int64[NDArray[np.int64], " n"]
     tests: Mapping[str, Sequence[Doses]]
     heard: Mapping[tuple[str, int], Heard]
@@ -90,6 +91,7 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         **numbers(relative, "relative_slope"),
         "specificity": number(control),
         "gain": None if gain is None else number(gain),
+        **_drift(found, own, heard, unit, regime),
         "plateau": gain is not None and gain <= limits.plateau,
         "tests": {name: _tested(found, heard, name, unit) for name in heard.logs},
         "sizes": {str(n): _bits_at(found, r, n, unit) for r, n in found.heard if r == regime},
@@ -97,6 +99,22 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         "dose": _dose(found, heard, unit),
         "verdict": said.word,
         "reason": said.reason,
+    }
+
+
+def _drift(found: Evidence, own: Answered, heard: Heard, unit: int, regime: str) -> dict[str, float | None]:
+    """How far training moved the neuron, in its standard deviations, and whether the answer is its value before or now.
+
+    ``bits_own``: bits about the decile of what it does now, where answers are about its natural value.
+    """
+    if heard.own is None:
+        return {"drift": 0.0, "drift_r": 1.0, "bits_own": None}
+    neuron, before, now = found.neurons[unit], found.values[:, unit].astype(np.float64), heard.own[:, unit]
+    about = replace(own, right=neuron.digits(now)) if regime == "nat" else None
+    return {
+        "drift": number(np.sqrt(np.square(now - before).mean()) / neuron.sd),
+        "drift_r": number(np.corrcoef(before, now)[0, 1]),
+        "bits_own": number(float(bits(about).mean())) if about is not None else None,
     }
 
 

@@ -42,7 +42,8 @@ def build_figure(result: Mapping[str, Any]) -> alt.VConcatChart:
     """The figure of a result (the JSON of ``assay report``) as an Altair chart: a panel a question, where there are
     data."""
     cells: Cells = result["cells"]
-    panels = [_bits(cells, regime) for regime in dict.fromkeys(cell["regime"] for cell in cells)]
+    ways = dict.fromkeys(_way(cell) for cell in cells)
+    panels = [_bits([cell for cell in cells if _way(cell) == way], way) for way in ways]
     panels += [_slopes(cells), _doses(cells), _amounts(cells)]
     if any(cell["drift"] for cell in cells):
         panels.append(_drift(cells))
@@ -52,9 +53,8 @@ def build_figure(result: Mapping[str, Any]) -> alt.VConcatChart:
     return dressed(resolved)
 
 
-def _bits(cells: Cells, regime: str) -> alt.LayerChart:
+def _bits(own: Cells, way: str) -> alt.LayerChart:
     """Bits by layers left: the report of each neuron, and the mean over neurons of every baseline."""
-    own = [cell for cell in cells if cell["regime"] == regime]
     names = dict(zip(_KEYS, _SERIES, strict=True))
     points: list[dict[str, Any]] = []
     for left in sorted({cell["layers_left"] for cell in own}):
@@ -76,24 +76,23 @@ def _bits(cells: Cells, regime: str) -> alt.LayerChart:
         base.mark_line(strokeWidth=1.2, opacity=0.6),
         base.mark_point(filled=True, size=46, opacity=1).encode(shape=shape),
     ]
-    title = alt.Title(f"What reports are worth, taught {_taught(regime)}: mean over neurons", anchor="start")
+    title = alt.Title(f"What reports are worth, {way}: mean over neurons", anchor="start")
     return alt.LayerChart(layer=layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
 def _slopes(cells: Cells) -> alt.LayerChart:
     """Relative slope by layers left, a mark a neuron with its interval."""
+    ways = list(dict.fromkeys(_way(cell) for cell in cells))
     rows = [
         {
-            "left": cell["layers_left"] + 0.12 * number,
-            "taught": _taught(cell["regime"]),
+            "left": cell["layers_left"] + 0.12 * ways.index(_way(cell)),
+            "taught": _way(cell),
             "value": _within(cell["relative_slope"]),
             "lo": _within(cell["relative_slope_lo"]),
             "hi": _within(cell["relative_slope_hi"]),
         }
-        for regime_number, regime in enumerate(dict.fromkeys(cell["regime"] for cell in cells))
-        for number, cell in enumerate(c for c in cells if c["regime"] == regime)
+        for cell in cells
         if cell["relative_slope"] is not None and cell["verdict"] != "unreadable"
-        for number in (regime_number,)
     ]
     taught = list(dict.fromkeys(row["taught"] for row in rows))
     colour = alt.Color(
@@ -118,18 +117,18 @@ def _slopes(cells: Cells) -> alt.LayerChart:
 def _doses(cells: Cells) -> alt.LayerChart:
     """The mean answer at each number that was put in, by how far patches go; mean over neurons that could be read."""
     points: list[dict[str, Any]] = []
-    for regime in dict.fromkeys(cell["regime"] for cell in cells):
-        own = [cell for cell in cells if cell["regime"] == regime and cell["verdict"] != "unreadable"]
+    for way in dict.fromkeys(_way(cell) for cell in cells):
+        own = [cell for cell in cells if _way(cell) == way and cell["verdict"] != "unreadable"]
         for patched in dict.fromkeys(name for cell in own for name in cell["dose"]):
             for digit in range(10):
                 said = [cell["dose"][patched][digit] for cell in own if cell["dose"][patched][digit] is not None]
                 if said:
-                    series = f"taught {_taught(regime)}, patched {_reach(patched)}"
+                    series = f"{way}: dose {_reach(patched)}"
                     points.append({"put": digit + 1, "said": sum(said) / len(said), "series": series})
     base = alt.Chart(alt.Data(values=points)).encode(
         x=alt.X("put:Q", axis=alt.Axis(title="the number that the patch stands for", tickMinStep=1)),
         y=alt.Y("said:Q", axis=alt.Axis(title="mean answer")).scale(domain=[1, 10]),
-        color=alt.Color("series:N", legend=alt.Legend(title=None, columns=3)),
+        color=alt.Color("series:N", legend=alt.Legend(title=None, columns=3, labelLimit=400)),
     )
     even = alt.Chart(alt.Data(values=[{"put": 1, "said": 1}, {"put": 10, "said": 10}]))
     layers: list[Any] = [
@@ -146,7 +145,7 @@ def _amounts(cells: Cells) -> alt.LayerChart:
     rows: dict[tuple[str, int, int], list[float]] = {}
     for cell in cells:
         for size, found in cell["sizes"].items():
-            rows.setdefault((_taught(cell["regime"]), cell["layer"], int(size)), []).append(found["bits"])
+            rows.setdefault((_way(cell), cell["layer"], int(size)), []).append(found["bits"])
     values = [
         {"row": f"layer {layer}, {taught}", "sentences": f"{size:,}", "bits": sum(found) / len(found)}
         for (taught, layer, size), found in rows.items()
@@ -216,8 +215,11 @@ def _keys(used: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
     )
 
 
-def _taught(regime: str) -> str:
-    return {"nat": "natural values", "swap": "swapped values"}.get(regime, f"patches {_reach(regime)}")
+def _way(cell: Mapping[str, Any]) -> str:
+    """How a cell was asked and taught, in short."""
+    regime = cell["regime"]
+    taught = {"nat": "natural", "swap": "swapped"}.get(regime, f"patches {_reach(regime)}")
+    return f"{cell['topology']}, {taught}" + ("" if cell["trainable"] == "above" else f", {cell['trainable']}")
 
 
 def _reach(regime: str) -> str:

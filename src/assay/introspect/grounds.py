@@ -81,7 +81,7 @@ class Loader:
     def _make(self, name: str, topology: str, below: bool, corpus: Corpus) -> Grounds:
         request, size = self.request, self.request.size
         learner, meter = self.load(name), self.meter(name)
-        worded = wording(meter.tokenizer, topology, size.neurons, name)
+        worded = wording(meter.tokenizer, topology, size.neurons if topology == "Q" else 1, name)
         counts = (size.wide, size.choose, size.test)
         sentences = Parts(*gather(meter, corpus, worded.stop, counts, request.seed))
         layers = request.layers_of(name, learner.n_layers)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
@@ -17,9 +18,10 @@ from assay.introspect.ground import Ground, Progress
 from assay.introspect.kept import Batch
 from assay.introspect.neurons import Neuron
 from assay.introspect.regimes import REGIMES, Doses, doses
-from assay.introspect.reporter import Reporter, reporter
+from assay.introspect.reporter import WHOLE, Reporter, reporter
 from assay.introspect.scores import MOST_BITS
 from assay.introspect.training import Lesson, Plan, train
+from assay.introspect.whole import WholeReporter, whole_reporter
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -51,6 +53,7 @@ class Heard:
     controls: Float[NDArray[np.float64], "units controls"] | None = None
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
+    own: Float[NDArray[np.float64], "n units"] | None = None
 
 
 def doses_drawn(
@@ -72,7 +75,7 @@ class Learnt(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What there is to learn: ``values`` of the neurons at the sentences of the fit and the choose split, (n, units)."""
+    """What there is to learn: ``values`` of the neurons at the sentences of each split, (n, units)."""
 
     ground: Ground
     neurons: list[Neuron]
@@ -92,8 +95,9 @@ class Course(NamedTuple):
 
     def reporter(self, subject: Subject) -> AbstractContextManager[Reporter]:
         """One that has learnt nothing yet."""
-        trial = self.trial.trainable
-        return reporter(subject, self.neurons, self.ground.wording, trial, self.plan.rank, self.seed)
+        trainable = self.trial.trainable
+        make = whole_reporter if trainable in WHOLE else reporter
+        return make(subject, self.neurons, self.ground.wording, trainable, self.plan.rank, self.seed)
 
 
 Teacher = Callable[[Course, "Progress"], Learnt]
@@ -148,9 +152,20 @@ def hear(
         }
         said = ask(asked, ground.choose.batches, chosen)
         heard = Heard(logs, said, _bits(said, chosen), weights=learnt.weights, losses=learnt.losses)
+        if isinstance(asked, WholeReporter):
+            heard.own = _own_values(asked, ground.test.batches)
         if controls:
             heard.controls = control_slopes(asked, lessons.neurons, controls, control_regime, lessons.seed)
     return heard
+
+
+@torch.no_grad()
+def _own_values(asked: WholeReporter, batches: Sequence[Batch]) -> Float[NDArray[np.float64], "n units"]:
+    """What the neurons do at the full stops of the test split now that the model has been trained."""
+    found = np.zeros((sum(map(len, batches)), len(asked.units)))
+    for batch in batches:
+        found[batch.rows.numpy()] = asked.own_values(batch).double().cpu().numpy()
+    return found
 
 
 def _bits(said: Float[np.ndarray, "m units 10"], given: Doses) -> Float[NDArray[np.float64], " units"]:

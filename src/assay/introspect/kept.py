@@ -26,13 +26,14 @@ BATCH = 16
 class Batch:
     """Some sentences of one split, as the subject has read them.
 
-    ``rows``: (b,) their places in the split. ``past``: keys and values of every sentence, full stop included.
-    ``stop``: for each layer where reporters begin its ``resid_pre`` at the full stop, (b, d_model); the number of
-    layers stands for the residual before the final norm. ``asked``: the same at the tokens of each question, (b,
-    units, tokens, d_model); no tokens where nothing is asked.
+    ``rows``: (b,) their places in the split. ``ids``: (b, seq), padded on the left. ``past``: keys and values of
+    every sentence, full stop included. ``stop``: for each layer where reporters begin its ``resid_pre`` at the full
+    stop, (b, d_model); the number of layers stands for the residual before the final norm. ``asked``: the same at the
+    tokens of each question, (b, units, tokens, d_model); no tokens where nothing is asked.
     """
 
     rows: Int[Tensor, " b"]
+    ids: Int[Tensor, "b seq"]
     past: Past
     stop: dict[int, Float[Tensor, "b d_model"]]
     asked: dict[int, Float[Tensor, "b units tokens d_model"]]
@@ -94,7 +95,8 @@ def keep(
     done = 0
     for rows in _grouped(sentences, (*blocks, taught)):
         with subject.capture({*acts.values(), *mids.values()}) as got:
-            past, stop = read(subject, *padded([sentences.ids[i] for i in rows]), upwards)
+            ids, mask = padded([sentences.ids[i] for i in rows])
+            past, stop = read(subject, ids, mask, upwards)
         for layer in neurons:
             values[layer][rows] = _array(got[acts[layer]][:, -1])
             before[layer][rows] = _array(got[mids[layer]][:, -1])
@@ -103,7 +105,7 @@ def keep(
         if max(rows) < taught:
             asked = _asked(subject, past, questions, layers)
             kept = past if below else past.from_layer(min(layers))
-            batches.append(Batch(torch.tensor(rows), kept, {layer: stop[layer] for layer in layers}, asked))
+            batches.append(Batch(torch.tensor(rows), ids, kept, {layer: stop[layer] for layer in layers}, asked))
         done += len(rows)
         told(done / count)
     return Kept(tuple(batches), values, before, stops)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from assay.introspect.baselines import Parts, Told, best_by_choose, calibrated, told_by_probe, told_by_text
 from assay.introspect.cells import TEXT, Evidence, cell
 from assay.introspect.ground import Ground, Progress
-from assay.introspect.group import NULL, Heard, Teacher, Trial, course, hear, teach, doses_drawn
+from assay.introspect.group import NULL, Heard, Teacher, Trial, course, doses_drawn, hear, teach
 from assay.introspect.neurons import Neuron
 from assay.introspect.optimum import Optimum, linear_optimum
 from assay.introspect.regimes import INT, Doses
@@ -79,6 +79,7 @@ def study_layer(
     found = Evidence(
         neurons,
         digits.test,
+        values.test,
         ground.sentences.test.documents,
         tests,
         heard,
@@ -109,7 +110,6 @@ def _named(ground: Ground, neuron: Neuron, asked: Asked, regime: str) -> dict[st
         "regime": regime,
         "trainable": asked.trainable,
         "sentences": asked.sizes[-1],
-        "drift": 0.0,
     }
 
 

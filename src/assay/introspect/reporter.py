@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from assay.model import Subject
 
 _AHEAD = 4.0  # nats by which the digits together begin above everything else
-TRAINABLE = ("rows", "above", "question")
+TRAINABLE = ("rows", "above", "question", "full", "finetune")
+WHOLE = ("full", "finetune")  # those that may change the neurons, see assay.introspect.whole
 
 
 class Reporter:
@@ -36,7 +37,12 @@ class Reporter:
             ``centre`` and divided by ``spread``, and a bias.
         adapters: in force while this is used; ``question`` says that they act on the question alone, not on the full
         stop.
+
+    Attributes:
+        trains_weights: whether what is trained are the model's own weights.
     """
+
+    trains_weights = False
 
     def __init__(
         self,
@@ -138,13 +144,17 @@ def reporter(
 
     ``trainable``: "rows" trains what is added to the digits' logits; "above" also adapters on the layers above the
     neurons, from the full stop on; "question" also adapters on every layer, on the question's tokens alone. None of
-    them can change the neurons' own values.
+    these can change the neurons' own values.
     """
     layer = neurons[0].unit.site.layer
     layers = {"rows": (), "above": range(layer + 1, subject.n_layers), "question": range(subject.n_layers)}[trainable]
-    rows = nn.Parameter(torch.zeros(len(wording.digits), subject.d_out + 1))
     with adapters(subject, layers, rank, seed) as found:
-        yield Reporter(subject, neurons, wording, rows, found, trainable == "question")
+        yield Reporter(subject, neurons, wording, new_rows(subject, wording), found, trainable == "question")
+
+
+def new_rows(subject: Subject, wording: Wording) -> nn.Parameter:
+    """Rows that add nothing."""
+    return nn.Parameter(torch.zeros(len(wording.digits), subject.d_out + 1))
 
 
 def answers(logits: Float[Tensor, "*n vocab"], digits: Sequence[int]) -> Float[Tensor, "*n ten"]:

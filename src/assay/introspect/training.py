@@ -18,11 +18,15 @@ from assay.introspect.reporter import Reporter, loss
 
 
 class Plan(NamedTuple):
-    """How a reporter is trained: passes over its sentences, steps of AdamW with a warm-up and a cosine to zero."""
+    """How a reporter is trained: passes over its sentences, steps of AdamW with a warm-up and a cosine to zero.
+
+    ``rate`` is that of adapters, ``weights_rate`` that of the model's own weights, ``rows_rate`` that of the rows.
+    """
 
     epochs: int = 3
-    rate: float = 1e-3
-    rows_rate: float = 2e-3
+    rate: float = 2e-3
+    weights_rate: float = 5e-4
+    rows_rate: float = 1e-3
     warmup: float = 0.05
     clip: float = 1.0
     rank: int = 16
@@ -51,9 +55,10 @@ def train(
     in the reporter is what it was at its best.
     """
     reporter.begin_on(lesson.batches[:: max(1, len(lesson.batches) // 8)])
+    rate = plan.weights_rate if reporter.trains_weights else plan.rate
     groups = [
         {"params": [reporter.rows], "lr": plan.rows_rate},
-        {"params": list(reporter.adapters.parameters.values()), "lr": plan.rate},
+        {"params": list(reporter.adapters.parameters.values()), "lr": rate},
     ]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0)
     steps = plan.epochs * len(lesson.batches)

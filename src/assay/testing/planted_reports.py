@@ -1,8 +1,9 @@
 """A planted model with one neuron whose value can be told in three ways, and reporters that tell it so.
 
-The model is a real Llama of four layers with hand-set weights. ``L1.mlp_act:0`` does something at full stops only: there
-it is the sum of what the last word says and of what all pairs of neighbouring words say, the latter so that words alone don't
-give it away. What it is computed from stays in the residual, and what it writes has an axis of its own:
+The model is a real Llama of four layers with hand-set weights. ``L1.mlp_act:0`` does something at full stops only:
+there it is the sum of what the last word says and of what all pairs of neighbouring words say, the latter so that
+words alone don't give it away. What it is computed from stays in the residual, and what it writes has an axis of its
+own:
 
 * the *reader* answers from the axis that the neuron writes;
 * the *recomputer* from the axes that the neuron reads;
@@ -81,7 +82,8 @@ def planted_teacher(kind: str) -> Any:
 
 
 def _rows(lessons: Course, kind: str) -> np.ndarray:
-    """Digits told from a linear reading of some axes: log p(digit) is minus the squared distance to the digit's centre."""
+    """Digits told from a linear reading of some axes: log p(digit) is minus the squared distance to the digit's
+    centre."""
     import torch
 
     axes, neuron = list(_AXES[kind]), lessons.neurons[0]

@@ -10,13 +10,13 @@ from torch import nn
 
 
 def copy_in(model: Any, dtype: torch.dtype) -> Any:
-    """A copy whose parameters are in ``dtype``, made from the model's own; buffers keep their precision.
+    """A copy whose parameters are in ``dtype``, and its own even if they are equal; buffers keep their precision.
 
     The one buffer that a load rounds to the model's dtype, the scale of Gemma's embeddings, is filled again from the
     number it was made from.
     """
     memo: dict[int, Any] = {
-        id(weight): nn.Parameter(weight.detach().to(dtype), requires_grad=False) for weight in model.parameters()
+        id(weight): nn.Parameter(weight.detach().to(dtype, copy=True), requires_grad=False) for weight in model.parameters()
     }
     made = copy.deepcopy(model, memo)
     made.config.dtype = dtype

@@ -16,7 +16,8 @@ def copy_in(model: Any, dtype: torch.dtype) -> Any:
     number it was made from.
     """
     memo: dict[int, Any] = {
-        id(weight): nn.Parameter(weight.detach().to(dtype, copy=True), requires_grad=False) for weight in model.parameters()
+        id(weight): nn.Parameter(weight.detach().to(dtype, copy=True), requires_grad=False)
+        for weight in model.parameters()
     }
     made = copy.deepcopy(model, memo)
     made.config.dtype = dtype

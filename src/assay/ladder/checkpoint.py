@@ -95,7 +95,10 @@ def restore(directory: Path, model: Any, optimizer: torch.optim.Optimizer, asked
                     state.best[name] = file.get_tensor(f"best/{name}")
                     if state.step:
                         moments = {m: file.get_tensor(f"{m}/{name}").to(weight.device) for m in MOMENTS}
-                        optimizer.state[weight] = {"step": torch.tensor(float(state.step)), **moments}
+                        optimizer.state[weight] = {
+                            "step": torch.tensor(float(state.step), device=weight.device),
+                            **moments,
+                        }
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise RunError(f"{path} is damaged; remove {directory} and train again") from error
     return state

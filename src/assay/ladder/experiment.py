@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from assay.errors import RunError, UsageError
-from assay.ladder.finish import finish
+from assay.ladder.finish import How, finish
 from assay.ladder.model import CONTEXT, Shape
 from assay.ladder.nulls import Null, count, nulls
 from assay.ladder.recipe import Recipe
@@ -105,7 +106,7 @@ def train_ladder(request: LadderRequest, progress: Progress) -> list[Trained]:
             progress(f"{recipe.name} is there already")
             continue
         measured = measured or _nulls(text, recipe)
-        _train_one(recipe, text, request.out, placement.device, {"asked": asked, "reason": reason}, measured, progress)
+        _train_one(recipe, text, request.out, placement.device, How(asked, reason), measured, progress)
     return [read_trained(request.out / recipe.name) for recipe in recipes]
 
 
@@ -123,14 +124,14 @@ def _train_one(
     text: Text,
     out: Path,
     device: torch.device,
-    how: dict[str, Any],
+    how: How,
     measured: dict[str, Null],
     progress: Progress,
 ) -> None:
     work = out / f".{recipe.name}.partial"
     make_directory(work)
     with locked(work):
-        if not _is_there(out / recipe.name, how["asked"]):  # else another process has ended it meanwhile
+        if not _is_there(out / recipe.name, how.asked):  # else another process has ended it meanwhile
             made = _train_locked(recipe, text, work, device, how, measured, progress)
             try:
                 made.rename(out / recipe.name)
@@ -144,7 +145,7 @@ def _train_locked(
     text: Text,
     work: Path,
     device: torch.device,
-    how: dict[str, Any],
+    how: How,
     measured: dict[str, Null],
     progress: Progress,
 ) -> Path:
@@ -152,7 +153,7 @@ def _train_locked(
     remove_unfinished(work)
     fit = Stream(documents_of(text.splits.fit, text.tokenizer), recipe.window, recipe.seed)
     choose = windows_of(text.splits.choose, text.tokenizer, recipe.window, recipe.choose)
-    state = train(recipe, fit, choose, work, device, how["asked"], progress)
+    state = train(recipe, fit, choose, work, device, how.asked, progress)
     test = windows_of(text.splits.test, text.tokenizer, recipe.window)
     progress(f"{recipe.name}: measuring the test loss")
     losses = {name: null.losses for name, null in measured.items()}
@@ -164,7 +165,7 @@ def _nulls(text: Text, recipe: Recipe) -> dict[str, Null]:
     return nulls(count(parts[0], recipe.shape.vocabulary), parts[1], parts[2])
 
 
-def _is_there(directory: Path, asked: dict[str, Any]) -> bool:
+def _is_there(directory: Path, asked: Mapping[str, Any]) -> bool:
     """Whether a finished model of this request is there."""
     if not (directory / CURVE).is_file():
         if directory.exists():

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,13 @@ WEIGHTS = "model.safetensors"
 DIGITS = 4  # of a nat, in what is stored
 
 
+class How(NamedTuple):
+    """What a training was asked for, as plain data, and the reason for its dtypes and device."""
+
+    asked: Mapping[str, Any]
+    reason: str
+
+
 def finish(
     recipe: Recipe,
     state: State,
@@ -35,11 +42,9 @@ def finish(
     directory: Path,
     test: TokenTable,
     nulls: Mapping[str, Losses],
-    how: Mapping[str, Any],
+    how: How,
 ) -> Path:
     """Write the best weights in bf16, measure what was written on the test windows in fp32, and store the figures.
-
-    ``how`` has what was asked for, and the reason for dtype and device.
 
     Raises:
         StorageError: the directory can't be written.
@@ -53,8 +58,8 @@ def finish(
     record = {
         "name": recipe.name,
         "parameters": recipe.shape.parameters,
-        **how["asked"],
-        "placement": how["reason"],
+        **how.asked,
+        "placement": how.reason,
         "threads": torch.get_num_threads(),
         "packages": package_versions(),
         "seconds": state.seconds,

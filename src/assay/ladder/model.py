@@ -92,7 +92,7 @@ def register_attention() -> str:
 def causal_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, **_: Any
 ) -> tuple[Tensor, None]:
-    """Attention of windows without padding as two batched products: (b, h, s, d) each, to (b, s, h, d).
+    """Attention of windows without padding on their left as two batched products: (b, h, s, d) each, to (b, s, h, d).
 
     For heads of 24 numbers, backward through torch's fused attention takes several times as long on a CPU.
     """

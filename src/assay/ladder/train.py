@@ -33,9 +33,9 @@ def train(
 ) -> State:
     """Train a model to the end of its tokens, and keep the weights of the lowest choose loss.
 
-    At each choose loss the whole state goes to ``directory``, and a training that finds one there goes on from it: with
-    the same number of threads its curve (but for seconds) and weights are then, bit for bit, those of one that was
-    never interrupted.
+    At each choose loss the whole state goes to ``directory``, and a training that finds one there goes on from it: on a
+    CPU and with the same number of threads its curve (but for seconds) and weights are then, bit for bit, those of one
+    that was never interrupted.
 
     Raises:
         UsageError: the state in ``directory`` is that of another request than ``asked``.

@@ -12,7 +12,7 @@ import torch
 from assay.core.ids import SiteId
 from assay.errors import ActivationError, StorageError, UnknownName, UsageError
 from assay.record import LayerActivations, stream, walk
-from assay.record.lock import locked
+from assay.store.lock import locked
 from assay.text import TokenTable, batches
 from model.tiny_models import CONFIGS, LAYERS, VOCAB, count_hooks, tiny
 

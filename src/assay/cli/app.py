@@ -28,6 +28,7 @@ VERBS = {
     "compare": Verb("assay.cli.compare:compare", "Set a run of whole layers beside that of its randomised twin."),
     "selftest": Verb("assay.cli.selftest:selftest", "Set the scores, the verdict and liars against planted truth."),
     "query": Verb("assay.cli.query:query", "Ask the tables of runs in SQL."),
+    "ladder": Verb("assay.cli.ladder:ladder", "List the small models of the package, or train such a family."),
     "doctor": Verb("assay.cli.doctor:doctor", "Look at what this machine offers."),
 }
 

@@ -1,4 +1,4 @@
-"""Getting a subject from its name: the default model, a directory, a Hugging Face id."""
+"""Getting a subject from its name: the default model, one of the ladder, a directory, a Hugging Face id."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from assay.core.bundled import TOKENIZER, bundled_models
 from assay.errors import StorageError, UnknownName, UnsupportedModel, UsageError
 from assay.model import default, large
 from assay.model.default import Progress, quiet
@@ -35,10 +36,11 @@ def load(
     """Load and check a subject.
 
     Args:
-        name: ``smollm2-135m`` (the default model), a directory with a Hugging Face model, or a hub id ``owner/name``,
-            with a branch, tag or commit as ``owner/name@revision``. An existing directory wins over a hub id.
-            Weights are read from safetensors only. Any of these with ``~shuffled`` or ``~reinit-3`` behind it is its
-            randomised twin: see :func:`assay.model.twins.twin`.
+        name: ``smollm2-135m`` (the default model), ``ladder-12-0`` and others that come with the package
+            (docs/ladder.md), a directory with a Hugging Face model, or a hub id ``owner/name``, with a branch, tag or
+            commit as ``owner/name@revision``. An existing directory wins over a hub id and over the ladder. Weights
+            are read from safetensors only. Any of these with ``~shuffled`` or ``~reinit-3`` behind it is its randomised
+            twin: see :func:`assay.model.twins.twin`.
         dtype: bf16, fp16, fp32 or fp64. None takes bf16 where the processor computes in it, else fp32. Effects are
             to be measured in fp32.
         device: cpu, cuda, cuda:1, mps. None takes CUDA if there is one. ``auto`` spreads a model over all CUDA
@@ -81,6 +83,7 @@ class _Found(NamedTuple):
     directory: Path
     revision: str | None
     own_code: bool
+    tokenizer: Path | None = None  # where it is not beside the weights
 
 
 def _find(name: str, trusted: str | None, progress: Progress) -> _Found:
@@ -96,8 +99,12 @@ def _find(name: str, trusted: str | None, progress: Progress) -> _Found:
         raise UsageError(f"{name} is a file; give the directory that holds config.json and the safetensors weights")
     if path.is_absolute() or name.startswith((".", "~")):
         raise UsageError(f"there is no directory {name}")
+    bundled = bundled_models()
+    if name in bundled:
+        return _Found(bundled[name], None, check_directory(bundled[name], name, trusted), TOKENIZER)
     if "/" not in name and os.sep not in name:
-        raise UnknownName("model", name, [default.NAME], "(or give a Hugging Face id, owner/name, or a directory)")
+        known = [default.NAME, *bundled]
+        raise UnknownName("model", name, known, "(or give a Hugging Face id, owner/name, or a directory)")
     on_hub = hub_name(name)
     if on_hub is None:
         raise UsageError(f"{name!r} is neither a directory nor a Hugging Face id, owner/name or owner/name@revision")
@@ -140,7 +147,7 @@ def _read(found: _Found, dtype: torch.dtype, **where: Any) -> tuple[Any, Any]:
     directory = found.directory
     try:
         with _transformers_quiet(), large.quiet():
-            tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=found.own_code)
+            tokenizer = AutoTokenizer.from_pretrained(found.tokenizer or directory, trust_remote_code=found.own_code)
             config: Any = AutoConfig.from_pretrained(directory, trust_remote_code=found.own_code)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 directory,

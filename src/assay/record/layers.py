@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from assay.core.ids import SiteId
 from assay.errors import UsageError
-from assay.record.lock import locked
 from assay.record.spill import BorderWriter, Bytes, Spill
 from assay.record.stream import flat_places, real_rows
+from assay.store.lock import locked
 from assay.text import TokenTable, batches
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from assay.core.memory import peak_rss_mb
 from assay.record.checkpoint import Mark, Work, resumable
 from assay.record.hashing import document_keys
 from assay.record.layers import advance, border, spill_of
-from assay.record.lock import locked
 from assay.record.packing import pack
 from assay.record.recorder import counted_rows, empty_sketches
 from assay.record.recording import SiteSketches
@@ -30,6 +29,7 @@ from assay.record.sketch import Activations, Halves
 from assay.record.spill import Spill
 from assay.record.stored import DOCUMENTS, TABLE, check_same, spec_at
 from assay.store.atomic import make_directory, remove_unfinished, write_json, write_tensors
+from assay.store.lock import locked
 from assay.store.provenance import provenance
 from assay.store.run import open_path
 from assay.store.schema import SCHEMA

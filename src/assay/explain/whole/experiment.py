@@ -38,10 +38,10 @@ from assay.explain.whole.verdicts import Verdicts, deciding_rows, judge_all, mea
 from assay.model.changes import arithmetic
 from assay.model.fingerprint import describe
 from assay.record.layers import LayerActivations, walk
-from assay.record.lock import locked
 from assay.referee import BehaviourCheck
 from assay.store import RunWriter, runs_root
 from assay.store.atomic import make_directory, remove_unfinished, write_tensors
+from assay.store.lock import locked
 from assay.store.schema import build_table
 
 if TYPE_CHECKING:

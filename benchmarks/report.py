@@ -3,12 +3,13 @@
     python benchmarks/report.py [--quick]
 
 The default model, topology Q, adapters above the neurons of a layer. Both ways see the same sentences, questions and
-patches in the same batches, are in the dtype in which reporters are taught, begin at the same weights and take the same
-steps. The naive way runs every layer on every token of sentence and question, computes logits at every position and their
-cross-entropy in fp32, as a language model's own training step in transformers does, and edits the neuron by a hook; its adapters are put out before the full stop,
-so that it learns the same. Rounds are interleaved, and which goes first alternates. What was kept was made once for all
-epochs and is not counted; ``kept_seconds`` says what it took for these sentences. The last line is JSON: by layer the
-ratio of seconds an example, median and quartiles, and how far the losses of the two are apart.
+patches in the same batches, are in the dtype in which reporters are taught, begin at the same weights and take the
+same steps. The naive way runs every layer on every token of sentence and question, computes logits at every position
+and their cross-entropy in fp32, as a language model's own training step in transformers does, and edits the neuron by
+a hook; its adapters are put out before the full stop, so that it learns the same. Rounds are interleaved, and which
+goes first alternates. What was kept was made once for all epochs and is not counted; ``kept_seconds`` says what it
+took for these sentences. The last line is JSON: by layer the ratio of seconds an example, median and quartiles, and
+how far the losses of the two are apart.
 """
 
 from __future__ import annotations

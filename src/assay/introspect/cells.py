@@ -74,6 +74,7 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         relative.interval(),
         control,
         gain,
+        len(heard.losses),
     )
     said = decide(facts, limits)
     return {
@@ -92,7 +93,8 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         "specificity": number(control),
         "gain": None if gain is None else number(gain),
         **_drift(found, own, heard, unit, regime),
-        "plateau": gain is not None and gain <= limits.plateau,
+        "steps": len(heard.losses),
+        "plateau": gain is not None and gain <= limits.plateau and len(heard.losses) >= limits.steps,
         "tests": {name: _tested(found, heard, name, unit) for name in heard.logs},
         "sizes": {str(n): _bits_at(found, r, n, unit) for r, n in found.heard if r == regime},
         "calibration": _calibration(own),

@@ -17,14 +17,15 @@ class Thresholds(NamedTuple):
 
     ``reads``: least relative slope of whoever reads. ``near_zero``: greatest upper bound of the relative slope of
     whoever does not. ``readable``: least R² of the linear optimum. ``plateau``: greatest gain in bits over the last
-    doubling of the data that counts as none. ``control``: quantile of the control slopes, without sign, that a slope
-    must exceed.
+    doubling of the data that counts as none. ``steps``: fewest steps of training after which a plateau means
+    anything. ``control``: quantile of the control slopes, without sign, that a slope must exceed.
     """
 
     reads: float = 0.5
     near_zero: float = 0.1
     readable: float = 0.1
     plateau: float = 0.05
+    steps: int = 1000
     control: float = 0.95
 
 
@@ -48,6 +49,7 @@ class Facts(NamedTuple):
     relative: Interval
     control: float
     gain: float | None
+    steps: int
 
 
 class Verdict(NamedTuple):
@@ -71,15 +73,17 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
     learnt = facts.bits.lo > 0 and (facts.over_shuffled is None or facts.over_shuffled.lo > 0)
     still = facts.relative.hi <= limits.near_zero
     if learnt and not still:
-        return Verdict(BETWEEN, f"{told}: neither a half nor near zero")
+        return Verdict(BETWEEN, f"{told}: neither surely near zero nor surely a half")
     beats = facts.over_text is not None and facts.over_text.lo > 0
     if learnt and beats:
         word = RECOMPUTES if facts.sibling else EITHER
         return Verdict(
             word, f"{told}; {_text(facts.over_text)} bits over whoever knows the text alone and comes nearest"
         )
-    grows = facts.gain is None or facts.gain > limits.plateau
+    short = facts.steps < limits.steps
+    grows = facts.gain is None or facts.gain > limits.plateau or short
     doubled = "data not doubled" if facts.gain is None else f"{facts.gain:+.2f} bits over the last doubling of the data"
+    doubled += f"; {facts.steps:,} steps" if short else ""
     if grows:
         return Verdict(UNDERTRAINED, f"{told}; {doubled}")
     if learnt and facts.over_text is not None:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from assay.errors import StorageError
 from assay.ladder.checkpoint import Row, State
 from assay.ladder.loss import Losses, measure
 from assay.ladder.model import configuration
@@ -112,10 +111,5 @@ def _test(losses: Losses, others: Mapping[str, Losses]) -> dict[str, Any]:
 
 def _write_record(path: Path, record: Mapping[str, Any]) -> None:
     """JSON with a line a key, so that neither a curve nor the documents take a line a number."""
-    test = json.dumps(record["test"], allow_nan=False)
-    lines = [f" {json.dumps(name)}: {json.dumps(record[name], allow_nan=False)}" for name in record if name != "test"]
-    try:
-        write_text(path, "{\n" + ",\n".join([*lines, f' "test": {test}']) + "\n}\n")
-    except StorageError:
-        path.unlink(missing_ok=True)
-        raise
+    lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in record.items()]
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")

@@ -181,7 +181,7 @@ def test_a_tokenizer_without_digits_and_a_neuron_that_never_varies_are_refused()
 def test_strata_are_what_they_are_called() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(500, 48))
-    values[:, 7] *= 50
+    values[:, 7] *= 5000
     values[:, 9:14] **= 5
     found = choose_neurons(tiny("llama"), 1, values.astype(np.float32), 6, 0)
     assert [neuron.stratum for neuron in found] == ["random", "top", "sparse"] * 2

@@ -27,7 +27,7 @@ def _layers(_: click.Context, option: click.Parameter, value: str | None) -> tup
 
 
 @click.command(
-    short_help="Teach a model to say its own neurons' values, and find out where the answers come from.",
+    short_help="Teach a model to say its neurons' values; test how.",
     epilog="""\b
     Examples:
       assay report --model ladder-4-0 --effort smoke

@@ -68,6 +68,7 @@ def write_run(root: Path, *, hostile: str = "") -> Path:
         run.table("tokens", [{"id": i, "text": word} for i, word in enumerate(WORDS)])
         run.table("joint", _joint())
         run.table("related", _related())
+        run.table("reports", _reports())
         run.tensors("test", arrays)
         run.tensors("behaviour", _behaviour(), {"arms": json.dumps(ARMS)})
         run.tensors("exemplars", _exemplars(arrays))
@@ -196,6 +197,21 @@ def _related() -> list[dict[str, Any]]:
     return [
         {**same, **neuron, "other": "L0.mlp_act:7", "layer": 0, "index": 7, "chosen_by": "effect weight-"},
         {**same, **neuron, **few, "other": "L0.head:2", "layer": 0, "index": 2, "chosen_by": "head"},
+    ]
+
+
+def _reports() -> list[dict[str, Any]]:
+    same = {"model": "synthetic", "layer": 2, "layers_left": 1, "stratum": "random", "topology": "Q", "sentences": 400}
+    same |= {"trainable": "above", "verdict": "reads", "reason": "relative slope 0.80 [0.70 0.90]"}
+    names = ("bits", "bits_lo", "bits_hi", "spearman", "r2", "digit_mass", "over_text", "over_text_lo", "over_text_hi")
+    names += ("gap_closed", "causal_slope", "optimal_slope", "optimal_r2", "relative_slope", "relative_slope_lo")
+    names += ("relative_slope_hi", "specificity", "gain", "drift")
+    names += ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
+    scores = {name: 0.1 + i / 100 for i, name in enumerate(names)}
+    unknown = dict.fromkeys(("over_text", "over_text_lo", "over_text_hi", "text", "other_model", "blind", "shuffled"))
+    return [
+        {**same, **scores, "unit": TARGETS[0], "regime": "nat"},
+        {**same, **scores, **unknown, "probe_before": None, "unit": TARGETS[1], "regime": "int"},
     ]
 
 

@@ -28,6 +28,7 @@ LEARNT = Facts(SOME, SOME, SOME, True, 0.5, STILL, STILL, 0.02, 0.0, 2000)
         ("undertrained", LEARNT._replace(over_text=NONE, gain=0.06)),
         ("undertrained", LEARNT._replace(over_text=NONE, gain=None)),
         ("undertrained", LEARNT._replace(over_text=NONE, steps=999)),
+        ("infers from text", LEARNT._replace(over_text=NONE, steps=999, by_heart=True)),
         ("fails", LEARNT._replace(bits=NONE, over_text=NONE)),
         ("fails", LEARNT._replace(over_shuffled=NONE, over_text=NONE)),
         ("fails", LEARNT._replace(over_text=None)),

@@ -60,7 +60,7 @@ def test_training_learns_what_it_is_shown() -> None:
     wording = WORDINGS["S"]._replace(questions=((),))
     with whole_reporter(subject, asked, wording, "finetune", 4, 0) as student:
         good = iter(range(100))
-        losses = train(
+        losses, _ = train(
             student, asked, Lesson(found.batches, values), "nat", Plan(epochs=40), 0, lambda: float(next(good))
         )
     assert losses[-1] < 0.5 * losses[0]

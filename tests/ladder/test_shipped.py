@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 from assay.core.bundled import PLACE, bundled_models
 from assay.errors import UnknownName
@@ -146,8 +148,8 @@ def test_shipping_takes_one_tokenizer_for_all(
 
 def test_the_wheel_and_the_source_archive_hold_them() -> None:
     builders = (
-        pytest.importorskip("hatchling.builders.wheel").WheelBuilder,
-        pytest.importorskip("hatchling.builders.sdist").SdistBuilder,
+        WheelBuilder,
+        SdistBuilder,
     )
     wanted = {path.relative_to(ROOT / "src").as_posix() for path in PLACE.rglob("*") if path.is_file()}
     assert len(wanted) == 3 * len(NAMES) + 3

@@ -15,7 +15,7 @@ from assay.introspect.group import Heard
 from assay.introspect.neurons import Neuron
 from assay.introspect.regimes import INT, Doses
 from assay.introspect.scores import Answered, Slopes, bits, mean_of, number, numbers, r2_of, spearman_of
-from assay.introspect.verdicts import Facts, Thresholds, decide
+from assay.introspect.verdicts import Facts, Thresholds, decide, plateau
 from assay.stats import Estimate
 
 TEXT = ("word", "tfidf", "other_model")  # baselines that know the text alone
@@ -74,7 +74,8 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         relative.interval(),
         control,
         gain,
-        len(heard.losses),
+        len(heard.trained.losses),
+        heard.trained.by_heart,
     )
     said = decide(facts, limits)
     return {
@@ -93,8 +94,9 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         "specificity": number(control),
         "gain": None if gain is None else number(gain),
         **_drift(found, own, heard, unit, regime),
-        "steps": len(heard.losses),
-        "plateau": gain is not None and gain <= limits.plateau and len(heard.losses) >= limits.steps,
+        "steps": facts.steps,
+        "by_heart": facts.by_heart,
+        "plateau": plateau(facts, limits),
         "tests": {name: _tested(found, heard, name, unit) for name in heard.logs},
         "sizes": {str(n): _bits_at(found, r, n, unit) for r, n in found.heard if r == regime},
         "calibration": _calibration(own),

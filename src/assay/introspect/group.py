@@ -20,7 +20,7 @@ from assay.introspect.neurons import Neuron
 from assay.introspect.regimes import REGIMES, Doses, doses
 from assay.introspect.reporter import WHOLE, Reporter, reporter
 from assay.introspect.scores import MOST_BITS
-from assay.introspect.training import Lesson, Plan, train
+from assay.introspect.training import Lesson, Plan, Trained, train
 from assay.introspect.whole import WholeReporter, whole_reporter
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Heard:
     choose_bits: Float[NDArray[np.float64], " units"]
     controls: Float[NDArray[np.float64], "units controls"] | None = None
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
+    trained: Trained = Trained([], False)  # noqa: RUF009  it is immutable
     own: Float[NDArray[np.float64], "n units"] | None = None
 
 
@@ -68,10 +68,10 @@ def doses_drawn(
 
 
 class Learnt(NamedTuple):
-    """What a reporter has learnt, by name, and the loss of each step on the way, in nats."""
+    """What a reporter has learnt, by name, and how that went."""
 
     weights: dict[str, NDArray[np.float32]]
-    losses: list[float]
+    trained: Trained
 
 
 class Course(NamedTuple):
@@ -132,8 +132,8 @@ def teach(lessons: Course, progress: Progress) -> Learnt:
             progress(f"{what} (loss {loss:.2f})", share)
 
         lesson = Lesson(ground.fit.first(trial.size), lessons.values.fit)
-        losses = train(student, lessons.neurons, lesson, lessons.regime, lessons.plan, lessons.seed, judged, told)
-        return Learnt(student.state(), losses)
+        trained = train(student, lessons.neurons, lesson, lessons.regime, lessons.plan, lessons.seed, judged, told)
+        return Learnt(student.state(), trained)
 
 
 def hear(
@@ -151,7 +151,7 @@ def hear(
             name: np.stack([ask(asked, ground.test.batches, one) for one in given]) for name, given in tests.items()
         }
         said = ask(asked, ground.choose.batches, chosen)
-        heard = Heard(logs, said, _bits(said, chosen), weights=learnt.weights, losses=learnt.losses)
+        heard = Heard(logs, said, _bits(said, chosen), weights=learnt.weights, trained=learnt.trained)
         if isinstance(asked, WholeReporter):
             heard.own = _own_values(asked, ground.test.batches)
         if controls:

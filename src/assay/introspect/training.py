@@ -15,12 +15,14 @@ from assay.introspect.kept import Batch
 from assay.introspect.neurons import Neuron
 from assay.introspect.regimes import Doses, doses
 from assay.introspect.reporter import Reporter, loss
+from assay.introspect.scores import MOST_BITS
 
 
 class Plan(NamedTuple):
     """How a reporter is trained: passes over its sentences, steps of AdamW with a warm-up and a cosine to zero.
 
     ``rate`` is that of adapters, ``weights_rate`` that of the model's own weights, ``rows_rate`` that of the rows.
+    Training ends early when what it has seen is told so many nats better (``apart``) than what it has not.
     """
 
     epochs: int = 3
@@ -30,6 +32,14 @@ class Plan(NamedTuple):
     warmup: float = 0.05
     clip: float = 1.0
     rank: int = 16
+    apart: float = 1.0
+
+
+class Trained(NamedTuple):
+    """``losses``: of each step, in nats. ``by_heart``: whether it ended early, see :class:`Plan`."""
+
+    losses: list[float]
+    by_heart: bool
 
 
 class Lesson(NamedTuple):
@@ -48,11 +58,11 @@ def train(
     seed: int,
     judged: Callable[[], float],
     told: Callable[[float, float], None] = lambda share, loss: None,
-) -> list[float]:
-    """Train in place; returns the loss of each step in nats. Patches are drawn anew each time a sentence is seen.
+) -> Trained:
+    """Train in place. Patches are drawn anew each time a sentence is seen.
 
-    ``judged`` is asked before training and after each epoch how good the reporter is on the choose split; what is left
-    in the reporter is what it was at its best.
+    ``judged`` is asked before training and after each epoch for the bits that answers are worth on the choose split;
+    what is left in the reporter is what it was at its best.
     """
     reporter.begin_on(lesson.batches[:: max(1, len(lesson.batches) // 8)])
     rate = plan.weights_rate if reporter.trains_weights else plan.rate
@@ -64,7 +74,7 @@ def train(
     steps = plan.epochs * len(lesson.batches)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, plan.warmup))
     losses: list[float] = []
-    best, state = judged(), reporter.state()
+    best, state, by_heart = judged(), reporter.state(), False
     for epoch in range(plan.epochs):
         rng = np.random.default_rng([seed, epoch])
         given = doses(regime, neurons, lesson.values, rng)
@@ -80,8 +90,11 @@ def train(
             told(len(losses) / steps, losses[-1])
         if (now := judged()) > best:
             best, state = now, reporter.state()
+        unseen = (MOST_BITS - now) * math.log(2)
+        if by_heart := bool(np.mean(losses[-len(lesson.batches) :]) < unseen - plan.apart):
+            break
     reporter.load(state)
-    return losses
+    return Trained(losses, by_heart)
 
 
 def step_loss(reporter: Reporter, batch: Batch, given: Doses) -> Tensor:

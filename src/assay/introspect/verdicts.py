@@ -37,7 +37,8 @@ class Facts(NamedTuple):
     that learnt shuffled numbers. ``sibling``: whether one of the text baselines is a model of the same size with the
     same budget. ``optimum_r2``: of the best linear reader. ``slope``, ``relative``: of the expected digit on what was
     put in. ``control``: the control slopes' quantile. ``gain``: bits gained over the last doubling of the data, None
-    where it was not doubled.
+    where it was not doubled. ``steps``: of training. ``by_heart``: whether that ended because what was seen was told
+    far better than what was not.
     """
 
     bits: Interval
@@ -50,6 +51,7 @@ class Facts(NamedTuple):
     control: float
     gain: float | None
     steps: int
+    by_heart: bool = False
 
 
 class Verdict(NamedTuple):
@@ -80,16 +82,23 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
         return Verdict(
             word, f"{told}; {_text(facts.over_text)} bits over whoever knows the text alone and comes nearest"
         )
-    short = facts.steps < limits.steps
-    grows = facts.gain is None or facts.gain > limits.plateau or short
     doubled = "data not doubled" if facts.gain is None else f"{facts.gain:+.2f} bits over the last doubling of the data"
-    doubled += f"; {facts.steps:,} steps" if short else ""
-    if grows:
+    doubled += "" if _enough(facts, limits) else f"; {facts.steps:,} steps"
+    if not plateau(facts, limits):
         return Verdict(UNDERTRAINED, f"{told}; {doubled}")
     if learnt and facts.over_text is not None:
         word = INFERS if facts.sibling else EITHER
         return Verdict(word, f"{told}; no better than the text alone: {_text(facts.over_text)} bits; {doubled}")
     return Verdict(FAILS, f"{told}; {_text(facts.bits)} bits; {doubled}")
+
+
+def plateau(facts: Facts, limits: Thresholds) -> bool:
+    """Whether more data and longer training promise nothing more."""
+    return facts.gain is not None and facts.gain <= limits.plateau and _enough(facts, limits)
+
+
+def _enough(facts: Facts, limits: Thresholds) -> bool:
+    return facts.steps >= limits.steps or facts.by_heart
 
 
 def _text(found: Interval | None) -> str:

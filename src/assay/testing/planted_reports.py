@@ -69,6 +69,7 @@ def planted_teacher(kind: str) -> Any:
 
     def teacher(lessons: Course, progress: Any) -> Learnt:
         from assay.introspect.group import NULL, Learnt
+        from assay.introspect.training import Trained
         from assay.introspect.verdicts import Thresholds
 
         width = lessons.ground.meter.d_out
@@ -77,7 +78,9 @@ def planted_teacher(kind: str) -> Any:
         rows[:, -1] = _AHEAD
         if lessons.trial.regime != NULL:
             rows += _rows(lessons, kind)
-        return Learnt({"rows": rows, **weights}, [0.0] * Thresholds().steps)  # as many steps as a verdict asks for
+        return Learnt(
+            {"rows": rows, **weights}, Trained([0.0] * Thresholds().steps, False)
+        )  # as many steps as a verdict asks for
 
     return teacher
 

@@ -34,7 +34,7 @@ from assay.introspect.neurons import Neuron, choose_neurons
 from assay.introspect.regimes import Doses, doses
 from assay.introspect.reporter import Reporter, reporter
 from assay.introspect.sentences import gather
-from assay.introspect.training import Plan, step_loss
+from assay.introspect.training import Plan, attention, step_loss
 from assay.introspect.wording import wording
 from assay.model import load
 from assay.text import load_corpus
@@ -104,8 +104,11 @@ class Side:
     def step(self, batch: Batch, given: Doses) -> None:
         """One step of training, timed by the example."""
         started = time.perf_counter()
-        naive = isinstance(self.asked, Naive)
-        wrong = self.asked.loss(batch, given) if naive else step_loss(self.asked, batch, given)
+        if isinstance(self.asked, Naive):
+            wrong = self.asked.loss(batch, given)
+        else:
+            with attention(self.asked.subject):
+                wrong = step_loss(self.asked, batch, given)
         self.optimizer.zero_grad()
         wrong.backward()
         self.optimizer.step()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assay.introspect.ground import Ground
-from assay.introspect.group import Course, Learnt, Trial, course, doses_drawn, hear
+from assay.introspect.group import Course, Heard, Learnt, Trial, course, doses_drawn, hear
 from assay.introspect.layer import Asked, Others, study_layer
 from assay.introspect.neurons import Neuron, measured
 from assay.introspect.training import Plan
@@ -122,6 +122,44 @@ def test_a_reporter_that_is_trained_finds_the_neuron(grounds: dict[str, Ground])
     assert cell["relative_slope"] > 0.6
     assert cell["bits"] > 0.4
     assert set(arrays) >= {"right", "documents", "put_in.int", "int.800.int", "int.800.controls"}
+
+
+def test_a_neuron_that_nobody_could_read_is_not_taught_from_patches(grounds: dict[str, Ground]) -> None:
+    """Where the least R² is out of reach; from natural values it is taught as ever."""
+    ground = grounds["S"]
+    strict = LIMITS._replace(readable=2.0)
+    taught: list[tuple[str, int]] = []
+    honest = planted_teacher("reader")
+
+    def teacher(lessons: Course, progress: Any) -> Learnt:
+        taught.append((lessons.trial.regime, lessons.trial.size))
+        return honest(lessons, progress)
+
+    asked = Asked("S", "rows", ("nat", "int"), (400, 800), 2, 0, Plan(), strict)
+    (natural, patched), arrays = study_layer(
+        ground, Others(None, None, False), [neuron_of(ground)], asked, quiet, teacher
+    )
+    assert ("int", 800) not in taught
+    assert ("nat", 800) in taught
+    assert natural["verdict"] == patched["verdict"] == "unreadable"
+    assert natural["bits"] > 2
+    assert patched["bits"] is None
+    assert patched["reason"].endswith("on these patches; not taught")
+    assert patched["optimal_r2"] > 0.9
+    assert set(patched) == set(natural)
+    assert "int.800.int" not in arrays
+
+
+def test_what_one_reporter_says_is_put_where_its_neurons_are() -> None:
+    logs = np.random.default_rng(0).normal(size=(1, 5, 2, 10))
+    heard = Heard({"nat": logs}, logs[0], np.array([1.0, 2.0]), np.array([[0.1], [0.2]]))
+    found = heard.placed([0, 2], 3)
+    assert np.array_equal(found.logs["nat"][:, :, [0, 2]], logs)
+    assert np.isnan(found.logs["nat"][:, :, 1]).all()
+    assert found.choose_bits[2] == 2.0
+    assert np.isnan(found.choose_bits[1])
+    assert found.controls is not None
+    assert np.array_equal(found.controls[[0, 2]], [[0.1], [0.2]])
 
 
 def test_what_is_asked_of_the_test_split_is_the_same_for_everyone(grounds: dict[str, Ground]) -> None:

@@ -15,9 +15,10 @@ from assay.introspect.group import Heard
 from assay.introspect.neurons import Neuron
 from assay.introspect.regimes import INT, Doses
 from assay.introspect.scores import Answered, Slopes, bits, mean_of, number, numbers, r2_of, spearman_of
-from assay.introspect.verdicts import Facts, Thresholds, decide, plateau
+from assay.introspect.verdicts import Facts, Thresholds, decide, plateau, unreadable
 from assay.stats import Estimate
 
+BASELINES = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
 TEXT = ("word", "tfidf", "other_model")  # baselines that know the text alone
 
 
@@ -106,6 +107,27 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
     }
 
 
+def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds) -> dict[str, Any]:
+    """A cell that was not taught, since not even the best linear reader sees these patches."""
+    best, best_r2 = found.optimum[regime if regime in INT else "int"][unit]
+    names = ("bits", "spearman", "r2", "over_text", "gap_closed", "causal_slope", "relative_slope")
+    row: dict[str, Any] = {f"{name}{end}": None for name in names for end in ("", "_lo", "_hi")}
+    row |= dict.fromkeys(("digit_mass", "specificity", "gain", "drift_r", "bits_own"))
+    row["baselines"] = dict.fromkeys(BASELINES) | {
+        "probe_after": _mean_bits(found, found.probe[regime][:, :, unit], regime, unit)
+    }
+    row |= {
+        "optimal_slope": number(best.slope().value),
+        "optimal_r2": number(best_r2),
+        "drift": 0.0,
+        "n": 0,
+        "steps": 0,
+    }
+    row |= {"plateau": False, "by_heart": False, "tests": {}, "sizes": {}, "calibration": [], "dose": {}}
+    said = unreadable(best_r2)
+    return row | {"verdict": said.word, "reason": f"{said.reason}; not taught"}
+
+
 def _drift(found: Evidence, own: Answered, heard: Heard, unit: int, regime: str) -> dict[str, float | None]:
     """How far training moved the neuron, in its standard deviations, and whether the answer is its value before or now.
 
@@ -142,8 +164,7 @@ def _baselines(
 
     "text" is the best of those that read words, chosen on the choose split.
     """
-    names = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
-    row: dict[str, float | None] = dict.fromkeys(names)
+    row: dict[str, float | None] = dict.fromkeys(BASELINES)
     if regime != "nat":
         row["probe_after"] = _mean_bits(found, found.probe[regime][:, :, unit], regime, unit)
         return None, row

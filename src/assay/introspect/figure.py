@@ -64,7 +64,8 @@ def _bits(own: Cells, way: str) -> alt.LayerChart:
             known = [value for value in values if value is not None]
             if known:
                 points.append({"left": left, "series": name, "bits": max(sum(known) / len(known), _LOWEST_BITS)})
-    single = [{"left": cell["layers_left"], "bits": max(cell["bits"], _LOWEST_BITS)} for cell in own]
+    told = [cell for cell in own if cell["bits"] is not None]
+    single = [{"left": cell["layers_left"], "bits": max(cell["bits"], _LOWEST_BITS)} for cell in told]
     used = [name for name in _SERIES if any(point["series"] == name for point in points)]
     colour, shape = _keys(used)
     x = alt.X("left:Q", axis=alt.Axis(title="layers left above the neuron", tickMinStep=1))
@@ -170,6 +171,7 @@ def _drift(cells: Cells) -> alt.LayerChart:
     rows = [
         {"drift": cell["drift"], "bits": max(cell["bits"], _LOWEST_BITS), "trainable": cell["trainable"]}
         for cell in cells
+        if cell["bits"] is not None
     ]
     base = alt.Chart(alt.Data(values=rows)).mark_point(filled=True, size=46, opacity=1)
     chart = base.encode(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,6 +54,24 @@ class Heard:
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     trained: Trained = Trained([], False)  # noqa: RUF009  it is immutable
     own: Float[NDArray[np.float64], "n units"] | None = None
+
+    def placed(self, places: list[int], units: int) -> Heard:
+        """The same as if so many neurons had been asked about, of which these were; of the others there is NaN."""
+
+        def spread(array: NDArray[Any], axis: int) -> NDArray[Any]:
+            shape = (*array.shape[:axis], units, *array.shape[axis + 1 :])
+            found = np.full(shape, np.nan, array.dtype)
+            found[(slice(None),) * axis + (places,)] = array
+            return found
+
+        return replace(
+            self,
+            logs={name: spread(logs, 2) for name, logs in self.logs.items()},
+            choose=spread(self.choose, 1),
+            choose_bits=spread(self.choose_bits, 0),
+            controls=None if self.controls is None else spread(self.controls, 0),
+            own=None if self.own is None else spread(self.own, 1),
+        )
 
 
 def doses_drawn(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from assay.introspect.baselines import Parts, Told, best_by_choose, calibrated, told_by_probe, told_by_text
-from assay.introspect.cells import TEXT, Evidence, cell
+from assay.introspect.cells import TEXT, Evidence, cell, skipped
 from assay.introspect.ground import Ground, Progress
 from assay.introspect.group import NULL, Heard, Teacher, Trial, course, doses_drawn, hear, teach
 from assay.introspect.neurons import Neuron
@@ -67,10 +67,17 @@ def study_layer(
     tests = doses_drawn({"nat": 1, **dict.fromkeys((*INT, "swap"), 1), **patched}, neurons, values.test, asked.seed)
     progress(f"baselines of layer {neurons[0].unit.site.layer}")
     told = _told(ground, neurons, digits)
-    heard = _hear_all(ground, neurons, asked, tests, teacher, progress)
+    optima = {regime: _optima(ground, neurons, values, regime, asked.seed) for regime in patched}
+    best = {regime: _slopes(ground, neurons, optima[regime], tests[regime]) for regime in patched}
+    readable = {
+        regime: [
+            unit for unit, (_, r2) in enumerate(best[regime if regime in INT else "int"]) if _worth(regime, r2, asked)
+        ]
+        for regime in asked.regimes
+    }
+    heard = _hear_all(ground, neurons, readable, asked, tests, teacher, progress)
     controls = _controls(ground, others, neurons, asked, tests, teacher, progress) if "nat" in asked.regimes else {}
     text = {name: told[name] for name in TEXT if name in told}
-    optima = {regime: _optima(ground, neurons, values, regime, asked.seed) for regime in patched}
     probe = {"nat": told["probe_after"].test[None]} | {
         regime: _read_patched(ground, neurons, values, regime, optima, tests, asked.seed)
         for regime in asked.regimes
@@ -87,15 +94,21 @@ def study_layer(
         told,
         best_by_choose(text, digits.choose),
         probe,
-        {regime: _slopes(ground, neurons, optima[regime], tests[regime]) for regime in patched},
+        best,
         others.sibling is not None and others.same_size,
     )
     cells = [
-        _named(ground, neuron, asked, regime) | cell(found, unit, regime, asked.sizes[-1], asked.limits)
+        _named(ground, neuron, asked, regime)
+        | (cell if unit in readable[regime] else skipped)(found, unit, regime, asked.sizes[-1], asked.limits)
         for regime in asked.regimes
         for unit, neuron in enumerate(neurons)
     ]
     return cells, _arrays(found, asked)
+
+
+def _worth(regime: str, r2: float, asked: Asked) -> bool:
+    """Whether it is worth teaching: a patch that the best linear reader can't see is not."""
+    return regime == "nat" or r2 >= asked.limits.readable
 
 
 def _named(ground: Ground, neuron: Neuron, asked: Asked, regime: str) -> dict[str, Any]:
@@ -116,23 +129,29 @@ def _named(ground: Ground, neuron: Neuron, asked: Asked, regime: str) -> dict[st
 def _hear_all(
     ground: Ground,
     neurons: list[Neuron],
+    readable: Mapping[str, Sequence[int]],
     asked: Asked,
     tests: Mapping[str, Sequence[Doses]],
     teacher: Teacher,
     progress: Progress,
 ) -> dict[tuple[str, int], Heard]:
+    """What reporters say by regime and number of sentences; where a neuron is not worth teaching there is NaN."""
     batches = ground.test.batches
     apart = batches[:: max(1, len(batches) // CONTROL_BATCHES)][:CONTROL_BATCHES]
     heard: dict[tuple[str, int], Heard] = {}
     for regime in asked.regimes:
-        for size in asked.sizes:
-            lessons = course(ground, neurons, Trial(asked.trainable, regime, size), asked.plan, asked.seed)
+        places = list(readable[regime])
+        own = [neurons[place] for place in places]
+        given = {name: [one.of(places) for one in drawn] for name, drawn in tests.items()}
+        for size in asked.sizes if places else ():
+            lessons = course(ground, own, Trial(asked.trainable, regime, size), asked.plan, asked.seed)
             learnt = teacher(lessons, progress)
             progress(f"asking about layer {neurons[0].unit.site.layer}, {regime}")
             if size == asked.sizes[-1]:
-                heard[regime, size] = hear(lessons, learnt, tests, apart, regime if regime in INT else "int")
+                found = hear(lessons, learnt, given, apart, regime if regime in INT else "int")
             else:
-                heard[regime, size] = hear(lessons, learnt, {regime: tests[regime][:1]})
+                found = hear(lessons, learnt, {regime: given[regime][:1]})
+            heard[regime, size] = found.placed(places, len(neurons))
     return heard
 
 

@@ -27,6 +27,10 @@ class Doses(NamedTuple):
     change: Float[NDArray[np.float32], "n units"]
     digits: Int64[NDArray[np.int64], "n units"]
 
+    def of(self, units: list[int]) -> Doses:
+        """Those of some neurons only."""
+        return Doses(self.change[:, units], self.digits[:, units])
+
 
 def doses(regime: str, neurons: list[Neuron], values: Float[np.ndarray, "n units"], rng: np.random.Generator) -> Doses:
     """One patch and one answer for each sentence and neuron; ``values`` are the natural ones."""

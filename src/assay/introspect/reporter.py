@@ -32,7 +32,7 @@ class Reporter:
     """Answers about the neurons of one layer, from kept sentences.
 
     Args:
-        neurons: those that the wording's questions ask about, in that order; all of one layer.
+        neurons: those that the wording's first questions ask about, in that order; all of one layer.
         rows: (10, d_out + 1) what is added to the logits of the ten digits: weights on what the head is given, less
             ``centre`` and divided by ``spread``, and a bias.
         adapters: in force while this is used; ``question`` says that they act on the question alone, not on the full
@@ -124,14 +124,14 @@ class Reporter:
         """The same with any vector added to the residual at the full stop."""
         units = patch.shape[1]
         stop = (batch.stop[self.start][:, None] + patch).flatten(0, 1)[:, None]
-        asked = batch.asked[self.start].flatten(0, 1)
+        asked = batch.asked[self.start][:, :units].flatten(0, 1)
         past = batch.past.repeated(units)
         if not self.question:
             hidden, _ = go_on(self.subject, past.without_last(), torch.cat([stop, asked], 1), self.start)
             return hidden[:, -1].unflatten(0, (-1, units))
         with torch.no_grad(), self.adapters.off():
             _, patched = go_on(self.subject, past.without_last(), stop, self.start)
-        ids = torch.tensor(self.wording.questions).repeat(len(batch), 1)
+        ids = torch.tensor(self.wording.questions[:units]).repeat(len(batch), 1)
         hidden, _, _ = go_on_with(self.subject, patched.over(past, self.start), ids)
         return hidden[:, -1].unflatten(0, (-1, units))
 

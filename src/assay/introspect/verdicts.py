@@ -64,9 +64,7 @@ class Verdict(NamedTuple):
 def decide(facts: Facts, limits: Thresholds) -> Verdict:
     """The verdict on a cell that was trained."""
     if facts.optimum_r2 < limits.readable:
-        return Verdict(
-            UNREADABLE, f"the best linear reader of the residual has R² {facts.optimum_r2:.2f} on these patches"
-        )
+        return unreadable(facts.optimum_r2)
     told = f"relative slope {_text(facts.relative)}"
     if facts.relative.value >= limits.reads and facts.relative.lo > 0:
         if facts.slope.value > facts.control:
@@ -90,6 +88,11 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
         word = INFERS if facts.sibling else EITHER
         return Verdict(word, f"{told}; no better than the text alone: {_text(facts.over_text)} bits; {doubled}")
     return Verdict(FAILS, f"{told}; {_text(facts.bits)} bits; {doubled}")
+
+
+def unreadable(r2: float) -> Verdict:
+    """The verdict where nobody could read."""
+    return Verdict(UNREADABLE, f"the best linear reader of the residual has R² {r2:.2f} on these patches")
 
 
 def plateau(facts: Facts, limits: Thresholds) -> bool:

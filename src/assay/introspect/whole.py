@@ -67,8 +67,8 @@ class WholeReporter(Reporter):
         return got[:, [unit.number for unit in self.units]]
 
     def _pass(self, batch: Batch) -> Float[Tensor, "b units d_out"]:
-        questions = torch.tensor(self.wording.questions, dtype=torch.long)
-        count = len(questions)
+        count = len(self.units)
+        questions = torch.tensor(self.wording.questions[:count], dtype=torch.long)
         ids = torch.cat([batch.ids.repeat_interleave(count, 0), questions.repeat(len(batch), 1)], 1)
         mask = batch.past.mask.repeat_interleave(count, 0)
         mask = torch.cat([mask, mask.new_ones(len(mask), questions.shape[1])], 1)

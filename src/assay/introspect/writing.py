@@ -86,7 +86,7 @@ def _evidence(number: int, cell: Mapping[str, Any]) -> list[dict[str, Any]]:
             **dict.fromkeys(("d", "d_lo", "d_hi", "p_support", "p_refute")),
             "verdict": None,
             "reason": cell["reason"],
-            "unscored": None if cell[measure] is not None else "the best linear reader has no slope",
+            "unscored": None if cell[measure] is not None else cell["reason"],
             "version": VERSION,
         }
         for check, measure, nulls, references in rows

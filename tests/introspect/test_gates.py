@@ -211,6 +211,17 @@ def test_sentences_are_kept_in_blocks_and_some_for_probes_alone() -> None:
         assert found.stops[1][row] == pytest.approx(got[sites[2]][0, -1].numpy(), abs=1e-5)
 
 
+def test_every_sentence_is_in_a_batch_where_a_patch_must_be_measured() -> None:
+    """Probes are learnt on more sentences than reporters: none of them may be told of a patch that was not made."""
+    for name, batched in (("llama", 16), ("olmo2", 40)):
+        subject, text = tiny(name, torch.float32), sentences(40)
+        ground = prepare(subject, subject, WORDINGS["S"], Parts(text, text, text), [1], [16], False, lambda *_: None)
+        assert sum(map(len, ground.fit.batches)) == batched
+        assert sum(map(len, ground.fit.first(16))) == 16
+        added = ground.adds(UnitId(SiteId(1, "mlp_act"), 3)).fit(np.full(40, 3.0, np.float32))
+        assert np.abs(added).max(1).min() > 1e-6
+
+
 def test_what_a_neuron_adds_is_measured_where_a_norm_stands_between() -> None:
     """The function that probes are patched with, against an edit in a full pass."""
     for name in ("llama", "olmo2"):

@@ -77,7 +77,7 @@ def _added(
 ) -> Float[NDArray[np.float64], "n d_model"]:
     if subject.adds_directly:
         return change.astype(np.float64)[:, None] * subject.write_vector(unit).double().cpu().numpy()
-    found = np.zeros((len(change), subject.d_model))  # of sentences that are in no batch nothing is known
+    found = np.full((len(change), subject.d_model), np.nan)
     for batch in batches:
         rows = batch.rows.numpy()
         own = torch.from_numpy(change[rows])[:, None]
@@ -108,6 +108,8 @@ def prepare(
             progress(f"{learner.name}: reading {len(part):,} sentences, {name} split", share)
 
         taught, blocks = (max(sizes), tuple(sizes)) if name == "fit" else (None, ())
+        if not subject.adds_directly:
+            taught = None  # what a patch adds is measured sentence by sentence, for which each must be in a batch
         found.append(
             keep(subject, part, wording.questions, wanted, layers, taught=taught, blocks=blocks, below=below, told=told)
         )

@@ -144,10 +144,24 @@ def test_a_neuron_that_nobody_could_read_is_not_taught_from_patches(grounds: dic
     assert natural["verdict"] == patched["verdict"] == "unreadable"
     assert natural["bits"] > 2
     assert patched["bits"] is None
-    assert patched["reason"].endswith("on these patches; not taught")
+    assert patched["reason"].endswith("on the choose split; not taught")
     assert patched["optimal_r2"] > 0.9
     assert set(patched) == set(natural)
     assert "int.800.int" not in arrays
+
+
+def test_which_neurons_are_taught_is_not_chosen_on_the_test_split(grounds: dict[str, Ground]) -> None:
+    """Of this test split nothing can be read, and who is readable on the choose split is taught all the same."""
+    ground = grounds["S"]
+    noise = np.random.default_rng(0).normal(size=ground.test.stops[2].shape).astype(np.float32) * 1e4
+    blurred = replace(ground, test=replace(ground.test, stops=ground.test.stops | {2: noise}))
+    asked = Asked("S", "rows", ("int",), (400, 800), 2, 0, Plan(), LIMITS)
+    (cell,), _ = study_layer(
+        blurred, Others(None, None, False), [neuron_of(ground)], asked, quiet, planted_teacher("reader")
+    )
+    assert cell["optimal_r2"] < 0
+    assert cell["verdict"] == "unreadable"
+    assert cell["bits"] > 2
 
 
 def test_what_one_reporter_says_is_put_where_its_neurons_are() -> None:

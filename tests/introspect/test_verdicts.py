@@ -18,6 +18,7 @@ LEARNT = Facts(SOME, SOME, SOME, True, 0.5, STILL, STILL, 0.02, 0.0, 2000)
     [
         ("reads", LEARNT._replace(relative=FOLLOWS, slope=Interval(0.4, 0.3, 0.5))),
         ("undecided", LEARNT._replace(relative=FOLLOWS, slope=Interval(0.4, 0.3, 0.5), control=0.6)),
+        ("undecided", LEARNT._replace(relative=FOLLOWS, slope=Interval(0.4, 0.3, 0.5), control=0.35)),
         ("undecided", LEARNT._replace(relative=HALF)),
         ("unreadable", LEARNT._replace(relative=FOLLOWS, optimum_r2=0.09)),
         ("recomputes", LEARNT),

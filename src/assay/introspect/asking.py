@@ -14,7 +14,7 @@ from assay.core.ids import SiteId, UnitId
 from assay.introspect.kept import Batch
 from assay.introspect.regimes import INT, Doses
 from assay.introspect.reporter import Reporter, answers
-from assay.introspect.scores import Slopes, expected_digit
+from assay.introspect.scores import expected_digit
 
 if TYPE_CHECKING:
     from assay.introspect.neurons import Neuron
@@ -71,13 +71,3 @@ def _controls(reporter: Reporter, seed: int) -> torch.Tensor:
     drawn = torch.from_numpy(rng.standard_normal((CONTROLS, subject.d_model))).float()
     vectors = torch.cat([writes, drawn])
     return (vectors / vectors.norm(dim=1, keepdim=True)).to(subject.dtype)
-
-
-def slopes_of(
-    expected: Float[np.ndarray, "draws n"], given: Sequence[Doses], unit: int, documents: np.ndarray
-) -> Slopes:
-    """The slope over all draws; every draw is of the same sentences."""
-    draws, count = expected.shape
-    put_in = np.stack([one.digits[:, unit] for one in given])
-    sentences, own = np.tile(np.arange(count), draws), np.tile(documents, draws)
-    return Slopes.of(expected.reshape(-1), put_in.reshape(-1), sentences, own)

@@ -15,7 +15,7 @@ from assay.introspect.group import Heard
 from assay.introspect.neurons import Neuron
 from assay.introspect.regimes import INT, Doses
 from assay.introspect.scores import Answered, Slopes, bits, mean_of, number, numbers, r2_of, spearman_of
-from assay.introspect.verdicts import Facts, Thresholds, decide, plateau, unreadable
+from assay.introspect.verdicts import UNREADABLE, Facts, Thresholds, decide, plateau
 from assay.stats import Estimate
 
 BASELINES = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
@@ -61,7 +61,9 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
     slopes = _slopes(found, heard, patched, unit)
     best, best_r2 = found.optimum[patched][unit]
     relative, slope = slopes.relative(best), slopes.slope()
-    control = float(np.quantile(np.abs(heard.controls[unit]), limits.control)) if heard.controls is not None else 0.0
+    if heard.controls is None:
+        raise ValueError("a cell needs control patches")
+    control = float(np.quantile(np.abs(heard.controls[unit]), limits.control))
     over_text, baselines = _baselines(found, own, unit, regime)
     shuffled = _paired(found, own, found.controls.get("shuffled"), unit) if regime == "nat" else None
     gain = _gain(found, unit, regime, size)
@@ -124,8 +126,10 @@ def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Threshol
         "steps": 0,
     }
     row |= {"plateau": False, "by_heart": False, "tests": {}, "sizes": {}, "calibration": [], "dose": {}}
-    said = unreadable(best_r2)
-    return row | {"verdict": said.word, "reason": f"{said.reason}; not taught"}
+    return row | {
+        "verdict": UNREADABLE,
+        "reason": "the best linear reader can't see these patches on the choose split; not taught",
+    }
 
 
 def _drift(found: Evidence, own: Answered, heard: Heard, unit: int, regime: str) -> dict[str, float | None]:

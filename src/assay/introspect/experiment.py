@@ -16,13 +16,14 @@ from assay.introspect.layer import Asked, study_layer
 from assay.introspect.neurons import Neuron, choose_neurons
 from assay.introspect.request import ReportOutcome as ReportOutcome
 from assay.introspect.request import ReportRequest as ReportRequest
+from assay.introspect.sentences import SPLIT_SEED
 from assay.introspect.summary import summarise
 from assay.introspect.training import Plan
 from assay.introspect.verdicts import Thresholds
 from assay.introspect.writing import write_run
 from assay.model.fingerprint import describe
 from assay.store import RunWriter, runs_root
-from assay.text import Corpus, load_corpus
+from assay.text import Corpus, load_corpus, split
 
 if TYPE_CHECKING:
     from assay.introspect.ground import Progress
@@ -59,6 +60,7 @@ def report(
     resolved = asdict(request) | {
         "size": request.size._asdict(),
         "layers": {name: request.layers_of(name, loader.load(name).n_layers) for name in request.models},
+        "fingerprints": {name: loader.load(name).fingerprint for name in request.models},
         "thresholds": limits._asdict(),
         "plan": plan._asdict(),
     }
@@ -68,7 +70,8 @@ def report(
         asked=asdict(request),
         resolved=resolved,
         subject=describe(first),
-        corpus={"name": corpus.name, "sha256": corpus.sha256, "source": dict(corpus.source)},
+        corpus={"name": corpus.name, "sha256": corpus.sha256, "source": dict(corpus.source)}
+        | {"splits_sha256": split(corpus, SPLIT_SEED).sha256},
     )
     if writer.taken_up:
         progress(f"taking up {writer.id}, which was broken off")

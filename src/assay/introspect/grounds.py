@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from assay.core.bundled import bundled_models
 from assay.errors import UsageError
 from assay.introspect.baselines import Parts
 from assay.introspect.ground import Ground, Progress, cut_short, prepare
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from assay.model import Subject
     from assay.text import Corpus
 
-_RUNG = re.compile(r"(ladder-\d+-)([01])")
 _SMALL = 20_000_000  # parameters up to which bf16 gains nothing: products are too small
 
 
@@ -40,6 +39,7 @@ class Loader:
         self.request, self.progress = request, progress
         self._subjects: dict[str, Subject] = {}
         self._meters: dict[str, Subject] = {}
+        self._widened: set[str] = set()
         self._last: tuple[tuple[str, str, bool], Grounds] | None = None
         if given is not None:
             self._subjects[request.models[0]] = given
@@ -53,6 +53,7 @@ class Loader:
             small = sum(weight.numel() for weight in subject.model.parameters()) <= _SMALL
             if small and self.request.dtype is None and subject.device.type == "cpu":
                 subject = subject.with_dtype(torch.float32)
+                self._widened.add(name)
             self._subjects[name] = subject
         return self._subjects[name]
 
@@ -64,10 +65,13 @@ class Loader:
 
     def arithmetic(self) -> str:
         """What was computed in what, and why."""
-        learner = self.load(self.request.models[0])
-        taught = short(learner.dtype)
-        why = "small products gain nothing from bf16" if taught == "fp32" else learner.reason
-        return f"reporters taught in {taught} ({why}); answers, patches and slopes measured in fp32"
+        taught = "; ".join(
+            f"{name} in {short(self.load(name).dtype)} ({self._why(name)})" for name in self.request.models
+        )
+        return f"reporters taught: {taught}; answers, patches and slopes measured in fp32"
+
+    def _why(self, name: str) -> str:
+        return "small products gain nothing from bf16" if name in self._widened else self.load(name).reason
 
     def grounds(self, name: str, topology: str, trainable: str, corpus: Corpus) -> Grounds:
         """The ground of a model in a topology, and of its controls."""
@@ -105,9 +109,9 @@ class Loader:
         if self.request.sibling is not None:
             given = self.load(self.request.sibling)
             return self.request.sibling, given.n_layers == self.load(name).n_layers and "~" not in given.name
-        if rung := _RUNG.fullmatch(name):
-            return f"{rung[1]}{1 - int(rung[2])}", True
-        return f"{name}~reinit", False
+        stem, _, _ = name.rpartition("-")
+        others = [other for other in bundled_models() if other != name and other.rpartition("-")[0] == stem]
+        return (others[0], True) if others else (f"{name}~reinit", False)
 
     def _check_sibling(self, subject: Subject, name: str) -> None:
         other = self.load(name)

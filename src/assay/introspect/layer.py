@@ -69,12 +69,7 @@ def study_layer(
     told = _told(ground, neurons, digits)
     optima = {regime: _optima(ground, neurons, values, regime, asked.seed) for regime in patched}
     best = {regime: _slopes(ground, neurons, optima[regime], tests[regime]) for regime in patched}
-    readable = {
-        regime: [
-            unit for unit, (_, r2) in enumerate(best[regime if regime in INT else "int"]) if _worth(regime, r2, asked)
-        ]
-        for regime in asked.regimes
-    }
+    readable = {regime: _readable(ground, neurons, values, regime, optima, asked) for regime in asked.regimes}
     heard = _hear_all(ground, neurons, readable, asked, tests, teacher, progress)
     controls = _controls(ground, others, neurons, asked, tests, teacher, progress) if "nat" in asked.regimes else {}
     text = {name: told[name] for name in TEXT if name in told}
@@ -106,9 +101,21 @@ def study_layer(
     return cells, _arrays(found, asked)
 
 
-def _worth(regime: str, r2: float, asked: Asked) -> bool:
-    """Whether it is worth teaching: a patch that the best linear reader can't see is not."""
-    return regime == "nat" or r2 >= asked.limits.readable
+def _readable(
+    ground: Ground,
+    neurons: list[Neuron],
+    values: Parts,
+    regime: str,
+    optima: Mapping[str, Sequence[Optimum]],
+    asked: Asked,
+) -> list[int]:
+    """Which neurons are worth teaching: those whose patches the best linear reader sees on the choose split."""
+    if regime == "nat":
+        return list(range(len(neurons)))
+    scale = regime if regime in INT else "int"
+    given = doses_drawn({scale: asked.draws}, neurons, values.choose, asked.seed + 1)[scale]
+    seen = _slopes(ground, neurons, optima[scale], given, "choose")
+    return [unit for unit, (_, r2) in enumerate(seen) if r2 >= asked.limits.readable]
 
 
 def _named(ground: Ground, neuron: Neuron, asked: Asked, regime: str) -> dict[str, Any]:
@@ -196,14 +203,14 @@ def _optima(ground: Ground, neurons: list[Neuron], values: Parts, regime: str, s
 
 
 def _slopes(
-    ground: Ground, neurons: list[Neuron], optima: Sequence[Optimum], given: Sequence[Doses]
+    ground: Ground, neurons: list[Neuron], optima: Sequence[Optimum], given: Sequence[Doses], part: str = "test"
 ) -> list[tuple[Slopes, float]]:
-    """Slopes of the best linear readers on the test split's patches, and their R²."""
-    after = ground.stop(neurons[0].unit.site.layer + 1).test
-    documents = ground.sentences.test.documents
+    """Slopes of the best linear readers on patches of a split, and their R²."""
+    after = getattr(ground.stop(neurons[0].unit.site.layer + 1), part)
+    documents = getattr(ground.sentences, part).documents
     rows: list[tuple[Slopes, float]] = []
     for unit, (neuron, optimum) in enumerate(zip(neurons, optima, strict=True)):
-        adds = ground.adds(neuron.unit).test
+        adds = getattr(ground.adds(neuron.unit), part)
         said = np.concatenate([optimum.says(after + adds(one.change[:, unit])) for one in given])
         right = np.concatenate([one.digits[:, unit] for one in given])
         sentences, own = np.tile(np.arange(len(after)), len(given)), np.tile(documents, len(given))

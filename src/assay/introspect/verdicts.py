@@ -64,10 +64,12 @@ class Verdict(NamedTuple):
 def decide(facts: Facts, limits: Thresholds) -> Verdict:
     """The verdict on a cell that was trained."""
     if facts.optimum_r2 < limits.readable:
-        return unreadable(facts.optimum_r2)
+        return Verdict(
+            UNREADABLE, f"the best linear reader of the residual has R² {facts.optimum_r2:.2f} on these patches"
+        )
     told = f"relative slope {_text(facts.relative)}"
     if facts.relative.value >= limits.reads and facts.relative.lo > 0:
-        if facts.slope.value > facts.control:
+        if facts.slope.lo > facts.control:
             return Verdict(READS, f"{told}; slope {facts.slope.value:.3f}, control patches {facts.control:.3f}")
         return Verdict(BETWEEN, f"{told}, but control patches move the answer as much: {facts.control:.3f}")
     learnt = facts.bits.lo > 0 and (facts.over_shuffled is None or facts.over_shuffled.lo > 0)
@@ -88,11 +90,6 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
         word = INFERS if facts.sibling else EITHER
         return Verdict(word, f"{told}; no better than the text alone: {_text(facts.over_text)} bits; {doubled}")
     return Verdict(FAILS, f"{told}; {_text(facts.bits)} bits; {doubled}")
-
-
-def unreadable(r2: float) -> Verdict:
-    """The verdict where nobody could read."""
-    return Verdict(UNREADABLE, f"the best linear reader of the residual has R² {r2:.2f} on these patches")
 
 
 def plateau(facts: Facts, limits: Thresholds) -> bool:

@@ -42,7 +42,9 @@ def request(planted: PlantedReports, out: Path, **asked: Any) -> ReportRequest:
 
 @pytest.fixture(scope="module")
 def small(monkeypatch_module: pytest.MonkeyPatch) -> None:
-    monkeypatch_module.setitem(EFFORTS, "smoke", EFFORTS["smoke"]._replace(wide=400, choose=120, test=120, epochs=2))
+    monkeypatch_module.setitem(
+        EFFORTS, "smoke", EFFORTS["smoke"]._replace(wide=400, choose=120, test=120, epochs=2, patched_epochs=2)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def trained(subject: Subject, layer: int, topology: str, trainable: str, text: S
     with reporter(subject, neurons(layer), WORDINGS[topology], trainable, 4, 0) as student:
         lesson = Lesson(found.batches, values)
         losses = iter(range(100))
-        train(student, neurons(layer), lesson, "int3", Plan(epochs=3), 0, lambda: float(next(losses)))
+        train(student, neurons(layer), lesson, "int3", Plan(patched_epochs=3), 0, lambda: float(next(losses)))
         return student.state()
 
 

@@ -116,7 +116,7 @@ def test_a_reporter_that_is_trained_finds_the_neuron(grounds: dict[str, Ground])
     """Rows learnt by gradient from patches: what nobody planted reads like what was."""
     ground = grounds["Q"]
     neuron = neuron_of(ground)
-    asked = Asked("Q", "rows", ("int",), (800,), 2, 0, Plan(epochs=6, rows_rate=2e-2), LIMITS)
+    asked = Asked("Q", "rows", ("int",), (800,), 2, 0, Plan(patched_epochs=6, rows_rate=2e-2), LIMITS)
     (cell,), arrays = study_layer(ground, Others(None, None, False), [neuron], asked, quiet)
     assert cell["verdict"] == "reads"
     assert cell["relative_slope"] > 0.6

@@ -87,11 +87,11 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         **numbers(r2_of(own.expected, own.right, own.documents), "r2"),
         "n": len(own.right),
         "digit_mass": number(float(np.exp(own.logs).sum(1).mean())),
-        "baselines": baselines,
+        **baselines,
         **_over(over_text),
         **_gap_closed(found, own, unit, regime),
         **numbers(slope, "causal_slope"),
-        "optimal_slope": number(best.slope().value),
+        **numbers(best.slope(), "optimal_slope"),
         "optimal_r2": number(best_r2),
         **numbers(relative, "relative_slope"),
         "specificity": number(control),
@@ -115,16 +115,8 @@ def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Threshol
     names = ("bits", "spearman", "r2", "over_text", "gap_closed", "causal_slope", "relative_slope")
     row: dict[str, Any] = {f"{name}{end}": None for name in names for end in ("", "_lo", "_hi")}
     row |= dict.fromkeys(("digit_mass", "specificity", "gain", "drift_r", "bits_own"))
-    row["baselines"] = dict.fromkeys(BASELINES) | {
-        "probe_after": _mean_bits(found, found.probe[regime][:, :, unit], regime, unit)
-    }
-    row |= {
-        "optimal_slope": number(best.slope().value),
-        "optimal_r2": number(best_r2),
-        "drift": 0.0,
-        "n": 0,
-        "steps": 0,
-    }
+    row |= _as_baselines({"probe_after": _bits_of(found, found.probe[regime][:, :, unit], regime, unit)})
+    row |= {**numbers(best.slope(), "optimal_slope"), "optimal_r2": number(best_r2), "drift": 0.0, "n": 0, "steps": 0}
     row |= {"plateau": False, "by_heart": False, "tests": {}, "sizes": {}, "calibration": [], "dose": {}}
     return row | {
         "verdict": UNREADABLE,
@@ -161,28 +153,35 @@ def _paired(found: Evidence, own: Answered, logs: Float[np.ndarray, "n units 10"
     return mean_of(bits(own) - bits(other), own.documents)
 
 
-def _baselines(
-    found: Evidence, own: Answered, unit: int, regime: str
-) -> tuple[Estimate | None, dict[str, float | None]]:
+def _baselines(found: Evidence, own: Answered, unit: int, regime: str) -> tuple[Estimate | None, dict[str, Any]]:
     """The gap to the text baseline that is beaten least, and the bits of every baseline.
 
     "text" is the best of those that read words, chosen on the choose split.
     """
-    row: dict[str, float | None] = dict.fromkeys(BASELINES)
     if regime != "nat":
-        row["probe_after"] = _mean_bits(found, found.probe[regime][:, :, unit], regime, unit)
-        return None, row
+        probe = _bits_of(found, found.probe[regime][:, :, unit], regime, unit)
+        return None, _as_baselines({"probe_after": probe})
     everything = {**{name: told.test for name, told in found.told.items()}, **found.controls}
-    for name in ("other_model", "blind", "shuffled", "probe_before", "probe_after"):
-        if name in everything:
-            row[name] = _mean_bits(found, everything[name][None, :, unit], "nat", unit)
-    row["text"] = _mean_bits(found, everything[found.text[unit]][None, :, unit], "nat", unit)
+    known = {"text": everything[found.text[unit]]} | {
+        name: everything[name] for name in BASELINES if name in everything
+    }
+    scores = {name: _bits_of(found, logs[None, :, unit], "nat", unit) for name, logs in known.items()}
     gaps = [_paired(found, own, everything[name], unit) for name in TEXT if name in everything]
-    return min((gap for gap in gaps if gap), key=lambda gap: gap.interval().lo), row
+    return min((gap for gap in gaps if gap), key=lambda gap: gap.interval().lo), _as_baselines(scores)
 
 
-def _mean_bits(found: Evidence, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> float | None:
-    return number(float(bits(found.answered(logs, regime, unit)).mean()))
+def _bits_of(found: Evidence, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> Estimate:
+    own = found.answered(logs, regime, unit)
+    return mean_of(bits(own), own.documents)
+
+
+def _as_baselines(scores: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Bits of every baseline, and the intervals of those that there are."""
+    intervals = {name: score.interval() for name, score in scores.items()}
+    return {
+        "baselines": dict.fromkeys(BASELINES) | {name: number(score.value) for name, score in scores.items()},
+        "baseline_intervals": {name: [number(own.lo), number(own.hi)] for name, own in intervals.items()},
+    }
 
 
 def _over(gap: Estimate | None) -> dict[str, float | None]:
@@ -219,8 +218,7 @@ def _gain(found: Evidence, unit: int, regime: str, size: int) -> float | None:
 
 
 def _bits_at(found: Evidence, regime: str, size: int, unit: int) -> dict[str, float | None]:
-    own = found.answered(found.heard[regime, size].logs[regime][:, :, unit], regime, unit)
-    return dict(numbers(mean_of(bits(own), own.documents), "bits"))
+    return dict(numbers(_bits_of(found, found.heard[regime, size].logs[regime][:, :, unit], regime, unit), "bits"))
 
 
 def _tested(found: Evidence, heard: Heard, regime: str, unit: int) -> dict[str, float | None]:

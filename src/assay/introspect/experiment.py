@@ -56,7 +56,7 @@ def report(
     corpus = corpus or load_corpus(request.corpus, progress)
     loader = make_loader(request, subject, progress)
     first = loader.load(request.models[0])
-    limits, plan = Thresholds(), Plan(epochs=request.size.epochs)
+    limits, plan = Thresholds(), Plan(request.size.epochs, request.size.patched_epochs)
     resolved = asdict(request) | {
         "size": request.size._asdict(),
         "layers": {name: request.layers_of(name, loader.load(name).n_layers) for name in request.models},

@@ -19,7 +19,7 @@ class Effort(NamedTuple):
     ``layers``: how many, the last ``last`` of the model among them, the others evenly spread. ``neurons`` a layer.
     ``sentences`` to teach on, of which half is tried as well. ``wide``: fit sentences that probes and scales are
     learnt on. ``choose``, ``test``: sentences of those splits. ``draws``: patches of each test sentence that slopes
-    are taken from. ``epochs`` over the sentences.
+    are taken from. ``epochs`` over the sentences with natural values, ``patched_epochs`` over those with patches.
     """
 
     layers: int
@@ -31,13 +31,14 @@ class Effort(NamedTuple):
     test: int
     draws: int
     epochs: int
+    patched_epochs: int
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "smoke": Effort(2, 1, 2, 400, 1000, 200, 200, 2, 3),
-    "quick": Effort(6, 3, 3, 1000, 4000, 300, 300, 2, 3),
-    "standard": Effort(8, 3, 6, 4000, 8000, 600, 600, 2, 4),
-    "full": Effort(12, 3, 12, 8000, 12000, 1200, 1200, 3, 6),
+    "smoke": Effort(2, 1, 2, 400, 1000, 200, 200, 2, 3, 3),
+    "quick": Effort(6, 3, 2, 1000, 4000, 300, 300, 2, 6, 17),
+    "standard": Effort(8, 3, 6, 4000, 8000, 600, 600, 2, 5, 8),
+    "full": Effort(12, 3, 12, 8000, 12000, 1200, 1200, 3, 4, 6),
 }
 FEWEST = 100  # sentences to teach on
 

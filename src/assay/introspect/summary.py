@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.introspect.scores import number
 from assay.introspect.verdicts import FAILS, READS, UNREADABLE, VERDICTS
@@ -21,7 +22,7 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     ``k_star``: for each model and way of asking the smallest number of layers left at which the median neuron is
     read, and at all greater numbers tested too; null where there is none. Neurons that nobody could read are left out
-    of the median.
+    of the median. ``k_star_shares``: how often each value comes out when neurons are drawn again within their layers.
     """
     ways = list(dict.fromkeys(_way(cell) for cell in cells))
     own = {way: [cell for cell in cells if _way(cell) == way] for way in ways}
@@ -30,6 +31,7 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "summary": {
             "cells": len(cells),
             "verdicts": {word: n for word in VERDICTS if (n := Counter(cell["verdict"] for cell in cells)[word])},
+            "k_star_shares": {way: _k_star_shares(own[way]) for way in ways},
             "decoded_not_said": {way: _decoded_not_said(own[way]) for way in ways},
             "curves": {way: _curve(own[way]) for way in ways},
         },
@@ -41,12 +43,36 @@ def _way(cell: Mapping[str, Any]) -> str:
 
 
 def _k_star(cells: Sequence[Mapping[str, Any]]) -> int | None:
+    shares = {left: float(np.mean(read)) if len(read) else 0.0 for left, read in _read(cells).items()}
+    return _lowest(shares)
+
+
+def _k_star_shares(cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    rng = np.random.default_rng(0)
+    drawn = {
+        left: rng.choice(read, (_REPLICATES, len(read))).mean(1) if len(read) else np.zeros(_REPLICATES)
+        for left, read in _read(cells).items()
+    }
+    found = Counter(_lowest({left: float(shares[i]) for left, shares in drawn.items()}) for i in range(_REPLICATES))
+    order = sorted(found, key=lambda k: np.inf if k is None else k)
+    return {"none" if k is None else str(k): round(found[k] / _REPLICATES, 3) for k in order}
+
+
+def _read(cells: Sequence[Mapping[str, Any]]) -> dict[int, NDArray[np.bool_]]:
+    """By number of layers left, most first: of each neuron that somebody could read whether it is read."""
+    own: dict[int, list[bool]] = {cell["layers_left"]: [] for cell in sorted(cells, key=lambda c: -c["layers_left"])}
+    for cell in cells:
+        if cell["verdict"] != UNREADABLE:
+            own[cell["layers_left"]].append(cell["verdict"] == READS)
+    return {left: np.array(read, bool) for left, read in own.items()}
+
+
+def _lowest(shares: Mapping[int, float]) -> int | None:
+    """The last number of layers, from the most downwards, up to which at least half of the neurons are read."""
     found: int | None = None
-    for left in sorted({cell["layers_left"] for cell in cells}, reverse=True):
-        readable = [c for c in cells if c["layers_left"] == left and c["verdict"] != UNREADABLE]
-        read = sum(cell["verdict"] == READS for cell in readable)
-        if not readable or 2 * read < len(readable):
-            return found
+    for left, share in shares.items():
+        if share < 0.5:
+            break
         found = left
     return found
 

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 class Plan(NamedTuple):
     """How a reporter is trained: passes over its sentences, steps of AdamW with a warm-up and a cosine to zero.
 
+    ``epochs`` are those over natural values, which are the same each time and soon known by heart; ``patched_epochs``
+    those over patches, which are drawn anew each time and stand for more data.
     ``rate`` is that of adapters, ``weights_rate`` that of the model's own weights, ``rows_rate`` that of the rows.
     Training ends early when what it has seen is told so many nats better (``apart``) than what it has not.
     """
 
     epochs: int = 3
+    patched_epochs: int = 3
     rate: float = 2e-3
     weights_rate: float = 5e-4
     rows_rate: float = 1e-3
@@ -38,6 +41,10 @@ class Plan(NamedTuple):
     clip: float = 1.0
     rank: int = 16
     apart: float = 1.0
+
+    def epochs_of(self, regime: str) -> int:
+        """Passes over the sentences in a regime."""
+        return self.epochs if regime == "nat" else self.patched_epochs
 
 
 class Trained(NamedTuple):
@@ -76,11 +83,12 @@ def train(
         {"params": list(reporter.adapters.parameters.values()), "lr": rate},
     ]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0)
-    steps = plan.epochs * len(lesson.batches)
+    epochs = plan.epochs_of(regime)
+    steps = epochs * len(lesson.batches)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, plan.warmup))
     losses: list[float] = []
     best, state, by_heart = judged(), reporter.state(), False
-    for epoch in range(plan.epochs):
+    for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
         given = doses(regime, neurons, lesson.values, rng)
         for number in rng.permutation(len(lesson.batches)):

@@ -15,7 +15,7 @@ TOPOLOGIES = ("S", "Q")
 _NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MOST = len(_NAMES)
 _AFTER_STOP = (STOP, STOP + " ")  # what may come before the digit in S
-_QUESTION = " {}: "  # short, since every token of it is paid for at every example
+_QUESTIONS = (" {}", " {}:", " {}: ")  # the shortest first, since every token is paid for at every example
 
 
 class Wording(NamedTuple):
@@ -39,7 +39,7 @@ def wording(tokenizer: Any, topology: str, units: int, name: str) -> Wording:
     """The question for each of ``units`` units and the answers, checked: each answer is one token of its own.
 
     In topology "S" the number is the very next token after the full stop, and there is no question. In "Q" a question
-    follows that names the unit by a letter, and ends with a space where the tokenizer does not put it into the digit.
+    follows: a letter that names the unit, and a colon and a space where the tokenizer would join letter and digit.
 
     Raises:
         UsageError: the tokenizer has no digits as tokens, or too many units.
@@ -51,22 +51,33 @@ def wording(tokenizer: Any, topology: str, units: int, name: str) -> Wording:
         raise UsageError(f"the tokenizer of {name} has no token for a full stop; its answers can't be placed")
     if topology == "S":
         digits = next((found.digits for text in _AFTER_STOP if (found := _answers(tokenizer, text)).head == stop), ())
-        questions = [()] * units
+        questions = ((),) * units
     else:
-        # tokenised with the full stop before it, to which a tokenizer might join it
-        found = [_answers(tokenizer, STOP + _QUESTION.format(letter)) for letter in _NAMES[:units]]
-        heads = [answers.head for answers in found]
-        digits = found[0].digits if len({answers.digits for answers in found}) == 1 else ()
-        same = len({len(head) for head in heads}) == 1 and all(head[:1] == stop for head in heads)
-        digits = digits if same else ()
-        questions = [head[1:] for head in heads]
+        asked = (_asked(tokenizer, stop, question, units) for question in _QUESTIONS)
+        questions, digits = next((found for found in asked if found), ((), ()))
     if not digits:
         place, other = ("the full stop", "Q") if topology == "S" else ("a question", "S")
         raise UsageError(
             f"the tokenizer of {name} has no single token for each digit after {place}; "
             f"try --topology {other}, or another model"
         )
-    return Wording(stop[0], tuple(questions), digits)
+    return Wording(stop[0], questions, digits)
+
+
+_Ids = tuple[int, ...]
+
+
+def _asked(tokenizer: Any, stop: _Ids, question: str, units: int) -> tuple[tuple[_Ids, ...], _Ids] | None:
+    """The question to each unit and the answers; None where they are not the same tokens after every letter.
+
+    They are tokenised with the full stop before them, to which a tokenizer might join them.
+    """
+    found = [_answers(tokenizer, STOP + question.format(letter)) for letter in _NAMES[:units]]
+    heads, digits = [answers.head for answers in found], found[0].digits
+    same = len({len(head) for head in heads}) == 1 and all(head[:1] == stop for head in heads)
+    if not digits or not same or any(answers.digits != digits for answers in found):
+        return None
+    return tuple(head[1:] for head in heads), digits
 
 
 class _Answers(NamedTuple):

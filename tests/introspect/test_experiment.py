@@ -69,6 +69,12 @@ def test_the_result_is_the_contract(outcome: ReportOutcome) -> None:
     for cell in result["cells"]:
         assert set(cell) >= CELL
         assert set(cell["baselines"]) == BASELINES
+        known = {name: value for name, value in cell["baselines"].items() if value is not None}
+        assert set(cell["baseline_intervals"]) == set(known)
+        for name, (lo, hi) in cell["baseline_intervals"].items():
+            assert lo <= known[name] <= hi
+            assert lo < hi or name in ("blind", "shuffled")
+        assert cell["optimal_slope_lo"] <= cell["optimal_slope"] <= cell["optimal_slope_hi"]
         assert cell["drift"] == 0.0
         assert cell["bits"] <= MOST_BITS
         assert cell["bits_lo"] <= cell["bits"] <= cell["bits_hi"]
@@ -82,6 +88,8 @@ def test_the_result_is_the_contract(outcome: ReportOutcome) -> None:
             assert cell["causal_slope"] == 0.0
             assert cell["specificity"] == 0.0
     name = result["cells"][0]["model"]
+    assert set(result["summary"]["k_star_shares"]) == set(result["k_star"])
+    assert result["summary"]["sentences_at_once"] == 16
     assert set(result["k_star"]) == {f"{name} {t} {r} above" for t in "QS" for r in ("nat", "int")}
     json.dumps(result, allow_nan=False)
 

@@ -29,10 +29,14 @@ def ask(reporter: Reporter, batches: Sequence[Batch], given: Doses) -> Float[NDA
     """Log-probabilities of the ten digits for each sentence and neuron, in the order of ``given``."""
     found = np.full((*given.digits.shape, 10), np.nan)
     for batch in batches:
-        rows = batch.rows.numpy()
-        logits = reporter.logits(batch, torch.from_numpy(given.change[rows]))
-        found[rows] = answers(logits, reporter.wording.digits).double().cpu().numpy()
+        found[batch.rows.numpy()] = reporter.room.work(batch, lambda parts: _answers(reporter, parts, given))
     return found
+
+
+def _answers(reporter: Reporter, parts: Sequence[Batch], given: Doses) -> Float[NDArray[np.float64], "b units 10"]:
+    changes = [torch.from_numpy(given.change[part.rows.numpy()]) for part in parts]
+    logits = (reporter.logits(part, change) for part, change in zip(parts, changes, strict=True))
+    return np.concatenate([answers(own, reporter.wording.digits).double().cpu().numpy() for own in logits])
 
 
 @torch.no_grad()
@@ -46,7 +50,7 @@ def control_slopes(
     """
     vectors = _controls(reporter, seed)
     reach = [INT[regime] * neuron.sd * neuron.write_norm * _FAR for neuron in neurons]
-    scale = torch.tensor(reach, dtype=vectors.dtype)
+    scale = torch.tensor(reach).to(vectors)
     said = np.zeros((2, sum(map(len, batches)), len(neurons), len(vectors)))
     for number, vector in enumerate(vectors):
         for side, sign in enumerate((-1.0, 1.0)):
@@ -68,6 +72,6 @@ def _controls(reporter: Reporter, seed: int) -> torch.Tensor:
     asked = {unit.number for unit in reporter.units}
     others = [int(i) for i in rng.permutation(subject.width(site)) if int(i) not in asked][:CONTROLS]
     writes = torch.stack([subject.write_vector(UnitId(site, i)) for i in others]).float()
-    drawn = torch.from_numpy(rng.standard_normal((CONTROLS, subject.d_model))).float()
+    drawn = torch.from_numpy(rng.standard_normal((CONTROLS, subject.d_model))).to(writes)
     vectors = torch.cat([writes, drawn])
     return (vectors / vectors.norm(dim=1, keepdim=True)).to(subject.dtype)

@@ -12,10 +12,12 @@ import numpy as np
 
 from assay.core.memory import peak_rss_mb
 from assay.introspect.grounds import Loader, make_loader
+from assay.introspect.kept import BATCH
 from assay.introspect.layer import Asked, study_layer
 from assay.introspect.neurons import Neuron, choose_neurons
 from assay.introspect.request import ReportOutcome as ReportOutcome
 from assay.introspect.request import ReportRequest as ReportRequest
+from assay.introspect.room import enough_memory
 from assay.introspect.sentences import SPLIT_SEED
 from assay.introspect.summary import summarise
 from assay.introspect.training import Plan
@@ -78,12 +80,14 @@ def report(
     cells: list[dict[str, Any]] = []
     with writer:
         for part in _parts(request, loader):
-            cells += _done(writer, part) or _study(writer, part, request, corpus, loader, limits, plan, progress)
+            with enough_memory(part.name):
+                cells += _done(writer, part) or _study(writer, part, request, corpus, loader, limits, plan, progress)
         result = {"run": writer.id, "cells": cells, **summarise(cells)}
         result["summary"] |= {
             "seconds": round(time.monotonic() - started, 1),
             "peak_rss_mb": round(peak_rss_mb(), 1),
             "arithmetic": loader.arithmetic(),
+            "sentences_at_once": loader.room.most or BATCH,
         }
         write_run(writer, result)
     return ReportOutcome(writer.path, result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from assay.core.ids import UnitId
 from assay.introspect.baselines import Parts
 from assay.introspect.kept import Batch, Kept, keep
 from assay.introspect.patches import lowest_kept, patches
+from assay.introspect.room import Room
 from assay.introspect.sentences import Sentences
 from assay.introspect.wording import Wording
 
@@ -29,7 +30,8 @@ class Ground:
     """A model, the sentences, and what the model made of them.
 
     ``learner`` is the subject in the dtype in which reporters are trained, ``meter`` the same in fp32, in which all is
-    measured. ``fit`` was read by the learner, ``choose`` and ``test`` by the meter.
+    measured; ``room`` is what both have in memory. ``fit`` was read by the learner, ``choose`` and ``test`` by the
+    meter.
     """
 
     learner: Subject
@@ -39,6 +41,7 @@ class Ground:
     fit: Kept
     choose: Kept
     test: Kept
+    room: Room = field(default_factory=Room)
 
     @property
     def parts(self) -> Parts:
@@ -94,6 +97,7 @@ def prepare(
     sizes: Sequence[int],
     below: bool,
     progress: Progress,
+    room: Room | None = None,
 ) -> Ground:
     """Read every sentence and every question once, for neurons of ``layers``.
 
@@ -113,7 +117,7 @@ def prepare(
         found.append(
             keep(subject, part, wording.questions, wanted, layers, taught=taught, blocks=blocks, below=below, told=told)
         )
-    return Ground(learner, meter, wording, sentences, *found)
+    return Ground(learner, meter, wording, sentences, *found, room=room or Room())
 
 
 def cut_short(sentences: Parts) -> Parts:

@@ -13,6 +13,7 @@ from assay.introspect.baselines import Parts
 from assay.introspect.ground import Ground, Progress, cut_short, prepare
 from assay.introspect.layer import Others
 from assay.introspect.request import ReportRequest
+from assay.introspect.room import Room
 from assay.introspect.sentences import gather
 from assay.introspect.wording import wording
 from assay.model.placement import short
@@ -36,7 +37,7 @@ class Loader:
     """Models by name, each loaded once, and their grounds, of which those asked for last are kept."""
 
     def __init__(self, request: ReportRequest, given: Subject | None, progress: Progress) -> None:
-        self.request, self.progress = request, progress
+        self.request, self.progress, self.room = request, progress, Room(progress)
         self._subjects: dict[str, Subject] = {}
         self._meters: dict[str, Subject] = {}
         self._widened: set[str] = set()
@@ -92,7 +93,7 @@ class Loader:
         sizes = (size.sentences // 2, size.sentences)
 
         def made(learner: Subject, meter: Subject, read: Parts) -> Ground:
-            return prepare(learner, meter, worded, read, layers, sizes, below, self.progress)
+            return prepare(learner, meter, worded, read, layers, sizes, below, self.progress, self.room)
 
         main = made(learner, meter, sentences)
         if "nat" not in request.regimes:

@@ -115,7 +115,7 @@ class Course(NamedTuple):
         """One that has learnt nothing yet."""
         trainable = self.trial.trainable
         make = whole_reporter if trainable in WHOLE else reporter
-        return make(subject, self.neurons, self.ground.wording, trainable, self.plan.rank, self.seed)
+        return make(subject, self.neurons, self.ground.wording, trainable, self.plan.rank, self.seed, self.ground.room)
 
 
 Teacher = Callable[[Course, "Progress"], Learnt]

@@ -41,6 +41,18 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def parts(self, most: int) -> list[Batch]:
+        """The same sentences in batches of at most so many."""
+        if most >= len(self):
+            return [self]
+        return [self._part(first, first + most) for first in range(0, len(self), most)]
+
+    def _part(self, first: int, last: int) -> Batch:
+        stop, asked = (
+            {layer: tensor[first:last] for layer, tensor in found.items()} for found in (self.stop, self.asked)
+        )
+        return Batch(self.rows[first:last], self.ids[first:last], self.past.texts(first, last), stop, asked)
+
 
 @dataclass(frozen=True, eq=False)
 class Kept:

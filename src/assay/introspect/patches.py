@@ -26,7 +26,7 @@ def patches(
     The change times the neuron's column of the last matrix. Where a norm stands between that matrix and the residual
     (:attr:`~assay.model.Subject.adds_directly`) that is not so, and the layer is run with the neuron edited.
     """
-    change = change.to(subject.dtype)
+    change = change.to(subject.device, subject.dtype)
     if subject.adds_directly:
         return change[..., None] * torch.stack([subject.write_vector(unit) for unit in units])
     layer, before = units[0].site.layer, batch.past.without_last()

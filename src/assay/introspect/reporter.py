@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from assay.fit.lora import Adapters, adapters
 from assay.introspect.kept import Batch
 from assay.introspect.patches import patches
+from assay.introspect.room import Room
 from assay.introspect.wording import Wording
 from assay.model.past import go_on, go_on_with
 
@@ -40,6 +41,7 @@ class Reporter:
 
     Attributes:
         trains_weights: whether what is trained are the model's own weights.
+        room: how much of a batch is answered at once.
     """
 
     trains_weights = False
@@ -52,12 +54,15 @@ class Reporter:
         rows: nn.Parameter,
         adapters: Adapters,
         question: bool,
+        room: Room | None = None,
     ) -> None:
         self.subject, self.wording, self.rows, self.adapters, self.question = subject, wording, rows, adapters, question
+        self.room = room or Room()
         self.layer = neurons[0].unit.site.layer
         self.units = tuple(neuron.unit for neuron in neurons)
-        self.centre, self.spread = torch.zeros(subject.d_out), torch.tensor(1.0)
-        self._digits = torch.tensor(wording.digits, device=subject.device)
+        device = subject.device
+        self.centre, self.spread = torch.zeros(subject.d_out, device=device), torch.tensor(1.0, device=device)
+        self._digits = torch.tensor(wording.digits, device=device)
 
     @property
     def start(self) -> int:
@@ -96,7 +101,8 @@ class Reporter:
         """
         for name, parameter in self.parameters().items():
             parameter.copy_(torch.from_numpy(state[name]))
-        self.centre, self.spread = torch.from_numpy(state["centre"]), torch.tensor(float(state["spread"]))
+        self.centre = torch.from_numpy(state["centre"]).to(self.centre)
+        self.spread = torch.tensor(float(state["spread"])).to(self.spread)
 
     def logits(self, batch: Batch, change: Float[Tensor, "b units"]) -> Float[Tensor, "b units vocab"]:
         """Over the whole vocabulary, for the token that answers, when each neuron's value at the full stop is changed
@@ -138,7 +144,13 @@ class Reporter:
 
 @contextmanager
 def reporter(
-    subject: Subject, neurons: Sequence[Neuron], wording: Wording, trainable: str, rank: int, seed: int
+    subject: Subject,
+    neurons: Sequence[Neuron],
+    wording: Wording,
+    trainable: str,
+    rank: int,
+    seed: int,
+    room: Room | None = None,
 ) -> Generator[Reporter]:
     """A reporter that has learnt nothing yet; its adapters are gone after the block.
 
@@ -149,20 +161,20 @@ def reporter(
     layer = neurons[0].unit.site.layer
     layers = {"rows": (), "above": range(layer + 1, subject.n_layers), "question": range(subject.n_layers)}[trainable]
     with adapters(subject, layers, rank, seed) as found:
-        yield Reporter(subject, neurons, wording, new_rows(subject, wording), found, trainable == "question")
+        yield Reporter(subject, neurons, wording, new_rows(subject, wording), found, trainable == "question", room)
 
 
 def new_rows(subject: Subject, wording: Wording) -> nn.Parameter:
     """Rows that add nothing."""
-    return nn.Parameter(torch.zeros(len(wording.digits), subject.d_out + 1))
+    return nn.Parameter(torch.zeros(len(wording.digits), subject.d_out + 1, device=subject.device))
 
 
 def answers(logits: Float[Tensor, "*n vocab"], digits: Sequence[int]) -> Float[Tensor, "*n ten"]:
     """The log-probability of each digit under the whole vocabulary, in nats."""
-    return torch.log_softmax(logits.float(), -1)[..., torch.tensor(digits)]
+    return torch.log_softmax(logits.float(), -1)[..., torch.tensor(digits, device=logits.device)]
 
 
 def loss(logits: Float[Tensor, "b units vocab"], digits: Sequence[int], right: Int[Tensor, "b units"]) -> Tensor:
     """Mean cross-entropy of the right digits under the whole vocabulary, in nats."""
-    targets = torch.tensor(digits)[right]
+    targets = torch.tensor(digits)[right].to(logits.device)
     return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -93,14 +94,10 @@ def train(
         given = doses(regime, neurons, lesson.values, rng)
         for number in rng.permutation(len(lesson.batches)):
             batch = lesson.batches[number]
-            with attention(reporter.subject):
-                wrong = step_loss(reporter, batch, given)
-            optimizer.zero_grad()
-            wrong.backward()
+            losses.append(reporter.room.work(batch, partial(learn, reporter, optimizer, given)))
             torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], plan.clip)
             optimizer.step()
             schedule.step()
-            losses.append(wrong.item())
             told(len(losses) / steps, losses[-1])
         if (now := judged()) > best:
             best, state = now, reporter.state()
@@ -114,6 +111,18 @@ def train(
 def attention(subject: Subject) -> AbstractContextManager[Any]:
     """On a CPU two products in the place of the fused attention, whose backward pass takes twice the step's time."""
     return sdpa_kernel(SDPBackend.MATH) if subject.device.type == "cpu" else nullcontext()
+
+
+def learn(reporter: Reporter, optimizer: torch.optim.Optimizer, given: Doses, parts: Sequence[Batch]) -> float:
+    """The loss on a batch that is taken in parts, and its gradients."""
+    optimizer.zero_grad()
+    count, total = sum(map(len, parts)), 0.0
+    for part in parts:
+        with attention(reporter.subject):
+            wrong = step_loss(reporter, part, given) * (len(part) / count)
+        wrong.backward()
+        total += wrong.item()
+    return total
 
 
 def step_loss(reporter: Reporter, batch: Batch, given: Doses) -> Tensor:

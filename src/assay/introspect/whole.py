@@ -18,6 +18,7 @@ from assay.errors import UsageError
 from assay.fit.lora import Adapters, adapters
 from assay.introspect.kept import Batch
 from assay.introspect.reporter import Reporter, new_rows
+from assay.introspect.room import Room
 from assay.model.copies import copy_in
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class WholeReporter(Reporter):
 
         def patched(tensor: Tensor) -> Tensor:
             added = torch.zeros_like(tensor)
-            added[torch.arange(len(numbers)), -1 - self.wording.length, numbers] = change.flatten().to(tensor.dtype)
+            added[torch.arange(len(numbers)), -1 - self.wording.length, numbers] = change.flatten().to(tensor)
             return tensor + added
 
         if not change.any():
@@ -54,7 +55,7 @@ class WholeReporter(Reporter):
 
         def patched(tensor: Tensor) -> Tensor:
             added = torch.zeros_like(tensor)
-            added[:, -1 - self.wording.length] = patch.flatten(0, 1).to(tensor.dtype)
+            added[:, -1 - self.wording.length] = patch.flatten(0, 1).to(tensor)
             return tensor + added
 
         with self.subject.edit(SiteId(self.layer, "resid_post"), patched):
@@ -77,7 +78,13 @@ class WholeReporter(Reporter):
 
 @contextmanager
 def whole_reporter(
-    subject: Subject, neurons: Sequence[Neuron], wording: Wording, trainable: str, rank: int, seed: int
+    subject: Subject,
+    neurons: Sequence[Neuron],
+    wording: Wording,
+    trainable: str,
+    rank: int,
+    seed: int,
+    room: Room | None = None,
 ) -> Generator[WholeReporter]:
     """A reporter that has learnt nothing yet, of whose training nothing is left in the subject after the block.
 
@@ -89,7 +96,7 @@ def whole_reporter(
     rows = new_rows(subject, wording)
     if trainable == "full":
         with adapters(subject, range(subject.n_layers), rank, seed) as found:
-            yield WholeReporter(subject, neurons, wording, rows, found, False)
+            yield WholeReporter(subject, neurons, wording, rows, found, False, room)
         return
     size = sum(weight.numel() for weight in subject.model.parameters())
     if size > MOST:
@@ -99,6 +106,6 @@ def whole_reporter(
     copy = type(subject)(copy_in(subject.model, torch.float32), subject.tokenizer, subject.name, subject.reason)
     copy.model.requires_grad_(True)
     weights = {f"weight.{name}": weight for name, weight in copy.model.named_parameters()}
-    made = WholeReporter(copy, neurons, wording, rows, Adapters(weights, []), False)
+    made = WholeReporter(copy, neurons, wording, rows, Adapters(weights, []), False, room)
     made.trains_weights = True
     yield made

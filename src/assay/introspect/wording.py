@@ -68,16 +68,17 @@ _Ids = tuple[int, ...]
 
 
 def _asked(tokenizer: Any, stop: _Ids, question: str, units: int) -> tuple[tuple[_Ids, ...], _Ids] | None:
-    """The question to each unit and the answers; None where they are not the same tokens after every letter.
+    """The question to each unit and the answers; None where these are not the same tokens after every letter.
 
     They are tokenised with the full stop before them, to which a tokenizer might join them.
     """
-    found = [_answers(tokenizer, STOP + question.format(letter)) for letter in _NAMES[:units]]
+    found = [_answers(tokenizer, STOP + question.format(letter)) for letter in _NAMES[: max(units, 2)]]
     heads, digits = [answers.head for answers in found], found[0].digits
     same = len({len(head) for head in heads}) == 1 and all(head[:1] == stop for head in heads)
-    if not digits or not same or any(answers.digits != digits for answers in found):
+    apart = len(set(heads)) == len(heads)  # else the letter is part of the answer
+    if not digits or not same or not apart or any(answers.digits != digits for answers in found):
         return None
-    return tuple(head[1:] for head in heads), digits
+    return tuple(head[1:] for head in heads[:units]), digits
 
 
 class _Answers(NamedTuple):

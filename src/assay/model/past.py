@@ -43,6 +43,10 @@ class Past:
         pairs = tuple((k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.pairs)
         return Past(pairs, self.mask.repeat_interleave(times, 0))
 
+    def texts(self, first: int, last: int) -> Past:
+        """Some of the texts."""
+        return Past(tuple((k[first:last], v[first:last]) for k, v in self.pairs), self.mask[first:last])
+
     def from_layer(self, layer: int) -> Past:
         """The same without keys and values of the layers below, at which nothing more is to be read."""
         empty = self.mask.new_zeros(1, 1, 1, 1).expand(len(self.mask), 1, self.mask.shape[1], 1)

@@ -208,6 +208,9 @@ def test_layers_of_an_effort_hold_the_last_ones() -> None:
     assert len(ReportRequest().layers_of("m", 30)) == 6
     assert ReportRequest(effort="smoke").layers_of("m", 2) == (0, 1)
     assert ReportRequest(effort="full").layers_of("m", 4) == (0, 1, 2, 3)
+    for name, effort in EFFORTS.items():  # as many as were promised, or all
+        for n in (1, 2, 4, 8, 12, 30):
+            assert len(ReportRequest(effort=name).layers_of("m", n)) == min(n, effort.layers)
 
 
 def test_show_prints_a_run_of_reports(outcome: ReportOutcome, capsys: pytest.CaptureFixture[str]) -> None:

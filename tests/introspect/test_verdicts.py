@@ -34,6 +34,7 @@ LEARNT = Facts(SOME, SOME, SOME, True, 0.5, STILL, STILL, 0.02, 0.0, 2000)
         ("fails", LEARNT._replace(over_shuffled=NONE, over_text=NONE)),
         ("fails", LEARNT._replace(over_text=None)),
         ("undertrained", LEARNT._replace(bits=NONE, gain=0.2)),
+        ("undertrained", LEARNT._replace(bits=NONE, over_text=NONE, began=False)),
         ("undecided", LEARNT._replace(relative=Interval(0.6, -0.1, 1.3))),
     ],
 )

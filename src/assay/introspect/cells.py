@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ class Evidence:
     number of sentences. ``controls``: reporters that were taught other things: "blind", "shuffled", "other_model".
     ``told``: what baselines say in the natural regime. ``probe``: for each regime the best linear probe after the
     neuron. ``optimum``: for each regime of patches and neuron the slopes and R² of the best linear reader.
+    ``blocked``: no later token can see these neurons.
     """
 
     neurons: Sequence[Neuron]
@@ -44,6 +45,7 @@ class Evidence:
     probe: Mapping[str, Float[NDArray[np.float64], "draws n units 10"]]
     optimum: Mapping[str, Sequence[tuple[Slopes, float]]]
     sibling: bool
+    blocked: bool
 
     def answered(self, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> Answered:
         """Answers about one unit with what would be right, draw after draw."""
@@ -79,6 +81,7 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         gain,
         len(heard.trained.losses),
         heard.trained.by_heart,
+        found.blocked or any(spearman_of(a).interval().lo > 0 for a in _all_answers(found, heard, unit)),
     )
     said = decide(facts, limits)
     return {
@@ -122,6 +125,10 @@ def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Threshol
         "verdict": UNREADABLE,
         "reason": "the best linear reader can't see these patches on the choose split; not taught",
     }
+
+
+def _all_answers(found: Evidence, heard: Heard, unit: int) -> Iterator[Answered]:
+    return (found.answered(logs[:, :, unit], regime, unit) for regime, logs in heard.logs.items())
 
 
 def _drift(found: Evidence, own: Answered, heard: Heard, unit: int, regime: str) -> dict[str, float | None]:

@@ -149,7 +149,8 @@ def teach(lessons: Course, progress: Progress) -> Learnt:
             what = f"teaching {trial.regime}, layer {student.layer}, {trial.size:,} sentences"
             progress(f"{what} (loss {loss:.2f})", share)
 
-        lesson = Lesson(ground.fit.first(trial.size), lessons.values.fit)
+        spread = float(np.sqrt(ground.fit.stops[student.layer + 1].var(0).sum()))
+        lesson = Lesson(ground.fit.first(trial.size), lessons.values.fit, spread)
         trained = train(student, lessons.neurons, lesson, lessons.regime, lessons.plan, lessons.seed, judged, told)
         return Learnt(student.state(), trained)
 

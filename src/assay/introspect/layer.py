@@ -91,6 +91,7 @@ def study_layer(
         probe,
         best,
         others.sibling is not None and others.same_size,
+        asked.topology == "Q" and neurons[0].unit.site.layer == ground.learner.n_layers - 1,
     )
     cells = [
         _named(ground, neuron, asked, regime)

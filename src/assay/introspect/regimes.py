@@ -32,16 +32,32 @@ class Doses(NamedTuple):
         return Doses(self.change[:, units], self.digits[:, units])
 
 
-def doses(regime: str, neurons: list[Neuron], values: Float[np.ndarray, "n units"], rng: np.random.Generator) -> Doses:
-    """One patch and one answer for each sentence and neuron; ``values`` are the natural ones."""
+def doses(
+    regime: str,
+    neurons: list[Neuron],
+    values: Float[np.ndarray, "n units"],
+    rng: np.random.Generator,
+    far: Float[np.ndarray, "#n units"] | float = 1.0,
+) -> Doses:
+    """One patch and one answer for each sentence and neuron; ``values`` are the natural ones.
+
+    ``far``: patched values are so many times as far from the mean as the regime says; most are then the first or the
+    last digit, since the borders between digits stay where they are.
+    """
     values = values.astype(np.float64)
+    means, sds = (np.array([getattr(neuron, name) for neuron in neurons]) for name in ("mean", "sd"))
     if regime in INT:
-        z = rng.standard_normal(values.shape)
-        means, sds = (np.array([getattr(neuron, name) for neuron in neurons]) for name in ("mean", "sd"))
+        z = far * rng.standard_normal(values.shape)
         wanted = means + INT[regime] * sds * z
         return Doses((wanted - values).astype(np.float32), np.minimum((10 * ndtr(z)).astype(np.int64), 9))
     wanted = values
     if regime == "swap":
-        wanted = np.stack([column[rng.permutation(len(column))] for column in values.T], 1)
+        others = np.stack([column[rng.permutation(len(column))] for column in values.T], 1)
+        wanted = means + far * (others - means)
     digits = np.stack([neuron.digits(column) for neuron, column in zip(neurons, wanted.T, strict=True)], 1)
     return Doses((wanted - values).astype(np.float32), digits)
+
+
+def lengths(regime: str, neurons: list[Neuron]) -> Float[NDArray[np.float64], " units"]:
+    """How long a patch of one standard deviation of its regime is in the residual."""
+    return np.array([INT.get(regime, 1.0) * neuron.sd * neuron.write_norm for neuron in neurons])

@@ -124,8 +124,8 @@ class ReportRequest:
         last = set(range(max(0, n_layers - effort.last), n_layers))
         others = max(0, effort.layers - len(last))
         lower = n_layers - len(last)
-        spread = {round((i + 0.5) * lower / others) for i in range(others)} if others else set[int]()
-        return tuple(sorted(last | {min(layer, n_layers - 1) for layer in spread}))
+        spread = {int((i + 0.5) * lower / others) for i in range(others)}
+        return tuple(sorted(last | spread))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class Facts(NamedTuple):
     same budget. ``optimum_r2``: of the best linear reader. ``slope``, ``relative``: of the expected digit on what was
     put in. ``control``: the control slopes' quantile. ``gain``: bits gained over the last doubling of the data, None
     where it was not doubled. ``steps``: of training. ``by_heart``: whether that ended because what was seen was told
-    far better than what was not.
+    far better than what was not. ``began``: whether answers are related to what is right in any regime that was
+    tested, or none can be since no later token sees the neuron.
     """
 
     bits: Interval
@@ -52,6 +53,7 @@ class Facts(NamedTuple):
     gain: float | None
     steps: int
     by_heart: bool = False
+    began: bool = True
 
 
 class Verdict(NamedTuple):
@@ -84,6 +86,7 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
         )
     doubled = "data not doubled" if facts.gain is None else f"{facts.gain:+.2f} bits over the last doubling of the data"
     doubled += "" if _enough(facts, limits) else f"; {facts.steps:,} steps"
+    doubled += "" if facts.began else "; at chance from first to last, which is no plateau"
     if not plateau(facts, limits):
         return Verdict(UNDERTRAINED, f"{told}; {doubled}")
     if learnt and facts.over_text is not None:
@@ -94,7 +97,7 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
 
 def plateau(facts: Facts, limits: Thresholds) -> bool:
     """Whether more data and longer training promise nothing more."""
-    return facts.gain is not None and facts.gain <= limits.plateau and _enough(facts, limits)
+    return facts.gain is not None and facts.gain <= limits.plateau and _enough(facts, limits) and facts.began
 
 
 def _enough(facts: Facts, limits: Thresholds) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -46,6 +47,29 @@ def test_every_documented_default_is_the_real_one(verb: str, parameter: click.Pa
         return
     row = next(line for line in section(verb).splitlines() if line.startswith(f"| `{parameter.opts[0]}"))
     assert row.split("|")[2].strip() == f"`{parameter.default}`"
+
+
+def commands() -> list[str]:
+    """Every command in the pages' blocks of code and in the examples of ``--help``, what it is piped into left out."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    blocks = [block for page in pages for block in re.findall(r"```\w*\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
+    blocks += [load_object(verb.place).epilog or "" for verb in VERBS.values()]
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return list(dict.fromkeys(line for line in lines if re.match(r"assay [a-z]+( |$)", line)))
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_that_is_shown_can_be_asked_for(line: str) -> None:
+    words = shlex.split(re.split(r" [|>] | && ", line)[0], comments=True)
+    verb = load_object(VERBS[words[1]].place)
+    context = verb.make_context(words[1], words[2:])
+    if words[1] == "report":
+        asked = {name: value for name, value in context.params.items() if name != "as_json"}
+        load_object("assay.introspect.request:ReportRequest")(**asked).check()
+
+
+def test_the_pages_show_commands_of_every_verb() -> None:
+    assert {line.split()[1] for line in commands()} == set(VERBS)
 
 
 def test_nothing_is_documented_that_is_not_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from assay.introspect.experiment import ReportOutcome, ReportRequest, report
 from assay.introspect.neurons import choose_neurons, measured
 from assay.introspect.request import EFFORTS
 from assay.introspect.scores import MOST_BITS
+from assay.introspect.stored import recompute
 from assay.introspect.wording import wording
 from assay.store import open_run
 from assay.testing.planted_reports import UNIT, PlantedReports
@@ -119,7 +121,7 @@ def test_tables_page_and_arrays_agree_with_the_result(outcome: ReportOutcome) ->
     assert "<svg" in page
     first = outcome.result["cells"][0]
     stored = run.tensors(f"{first['model']}-Q-above-L1")
-    logs, right = stored["nat.200.nat"][0, :, 0], stored["put_in.nat"][0, :, 0]
+    logs, right = stored["0/heard.nat.200.logs.nat"][0, :, 0], stored["0/put_in.nat"][0, :, 0]
     again = MOST_BITS + logs[np.arange(len(right)), right].mean() / np.log(2)
     assert again == pytest.approx(first["bits"], abs=1e-3)
 
@@ -221,3 +223,57 @@ def test_show_prints_a_run_of_reports(outcome: ReportOutcome, capsys: pytest.Cap
         assert cell["verdict"] in printed
     assert "taught patched values (int), topology S" in printed
     assert "k*:" in printed
+
+
+def test_every_cell_comes_out_again_to_the_last_digit(outcome: ReportOutcome) -> None:
+    again = recompute(open_run(outcome.run_path))
+    assert [one.stored for one in again] == outcome.result["cells"]
+    for stored, now in again:
+        assert now == stored
+
+
+def test_a_number_that_was_changed_is_found(outcome: ReportOutcome, capsys: pytest.CaptureFixture[str]) -> None:
+    path = outcome.run_path
+    show = ["show", path.name, "--recompute", "--out", str(path.parent)]
+    assert run_cli([*show, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["agree"]
+    assert len(told["claims"]) == len(outcome.result["cells"])
+    [name, *_] = [name for name in open_run(path).files if name.startswith("cells/")]
+    text = (path / name).read_text(encoding="utf-8")
+    groups = json.loads(text)
+    groups[0]["cells"][0]["bits"] += 0.5
+    next(one for one in groups[0]["evidence"]["heard"] if one["size"] == 200)["steps"] += 1000
+    done = (path / "done.json").read_text(encoding="utf-8")
+    try:
+        changed = json.dumps(groups)
+        (path / name).write_text(changed, encoding="utf-8")
+        old, new = (hashlib.sha256(content.encode()).hexdigest() for content in (text, changed))
+        assert old in done
+        (path / "done.json").write_text(done.replace(old, new), encoding="utf-8")
+        assert run_cli(show) == 3
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "bits" in printed
+        assert "steps" in printed
+    finally:
+        (path / name).write_text(text, encoding="utf-8")
+        (path / "done.json").write_text(done, encoding="utf-8")
+
+
+def test_one_neuron_is_shown_with_all_that_it_is_held_against(
+    outcome: ReportOutcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, cells = outcome.run_path, outcome.result["cells"]
+    unit, place = cells[0]["unit"], ["--run", outcome.run_path.name, "--out", str(outcome.run_path.parent)]
+    own = [cell for cell in cells if cell["unit"] == unit]
+    assert run_cli(["show", unit, *place, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == own
+    assert run_cli(["show", unit, *place]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for cell in own:
+        assert f"{cell['verdict']}: {cell['reason']}" in printed
+    for name in ("other model", "blind", "probe before", "control patches"):
+        assert name in printed
+    assert run_cli(["show", "L0.mlp_act:9999", *place]) == 2
+    said = capsys.readouterr().err
+    assert f"{path.name} asked nothing about L0.mlp_act:9999; it asked about {unit}" in said

@@ -117,11 +117,11 @@ def test_a_reporter_that_is_trained_finds_the_neuron(grounds: dict[str, Ground])
     ground = grounds["Q"]
     neuron = neuron_of(ground)
     asked = Asked("Q", "rows", ("int",), (800,), 2, 0, Plan(patched_epochs=6, rows_rate=2e-2), LIMITS)
-    (cell,), arrays = study_layer(ground, Others(None, None, False), [neuron], asked, quiet)
+    (cell,), packed = study_layer(ground, Others(None, None, False), [neuron], asked, quiet)
     assert cell["verdict"] == "reads"
     assert cell["relative_slope"] > 0.6
     assert cell["bits"] > 0.4
-    assert set(arrays) >= {"right", "documents", "put_in.int", "int.800.int", "int.800.controls"}
+    assert set(packed.arrays) >= {"right", "documents", "put_in.int", "heard.int.800.logs.int", "optimum.int"}
 
 
 def test_a_neuron_that_nobody_could_read_is_not_taught_from_patches(grounds: dict[str, Ground]) -> None:
@@ -136,7 +136,7 @@ def test_a_neuron_that_nobody_could_read_is_not_taught_from_patches(grounds: dic
         return honest(lessons, progress)
 
     asked = Asked("S", "rows", ("nat", "int"), (400, 800), 2, 0, Plan(), strict)
-    (natural, patched), arrays = study_layer(
+    (natural, patched), packed = study_layer(
         ground, Others(None, None, False), [neuron_of(ground)], asked, quiet, teacher
     )
     assert ("int", 800) not in taught
@@ -147,7 +147,7 @@ def test_a_neuron_that_nobody_could_read_is_not_taught_from_patches(grounds: dic
     assert patched["reason"].endswith("on the choose split; not taught")
     assert patched["optimal_r2"] > 0.9
     assert set(patched) == set(natural)
-    assert "int.800.int" not in arrays
+    assert "heard.int.800.logs.int" not in packed.arrays
 
 
 def test_which_neurons_are_taught_is_not_chosen_on_the_test_split(grounds: dict[str, Ground]) -> None:

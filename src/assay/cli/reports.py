@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from assay.cli.lazy import load_object
 from assay.cli.numbers import ABSENT, beside, score_text
 from assay.cli.plain import plain
 from assay.cli.screen import screen
+from assay.core.ids import UnitId
+from assay.errors import UsageError
 from assay.store.run import Run
 
 VERB = "report"
@@ -53,6 +56,64 @@ def print_reports(run: Run) -> None:
     told = ", ".join(f"{count} {word}" for word, count in summary["verdicts"].items())
     console.print(Text(told, style="bold"), soft_wrap=True)
     console.print(Text(f"{summary['arithmetic']}; {summary['seconds']:,.0f} s", style="dim"), soft_wrap=True)
+
+
+def of_unit(run: Run, unit: UnitId) -> list[dict[str, Any]]:
+    """The cells of one neuron.
+
+    Raises:
+        UsageError: nothing was asked about it.
+    """
+    cells = run.result()["cells"]
+    own = [cell for cell in cells if cell["unit"] == str(unit)]
+    if not own:
+        raise UsageError(f"{run.id} asked nothing about {unit}; it asked about {_some(cell['unit'] for cell in cells)}")
+    return own
+
+
+def _some(units: Iterable[str], most: int = 8) -> str:
+    names = list(dict.fromkeys(units))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} others" if len(names) > most else "")
+
+
+def print_reports_unit(run: Run, unit: UnitId) -> None:
+    """Print everything that was found of one neuron: each way of asking beside its baselines and controls.
+
+    Raises:
+        UsageError: nothing was asked about it.
+    """
+    console = screen()
+    for cell in of_unit(run, unit):
+        console.print(Text(f"{unit} ({cell['stratum']}), {_title(cell)}", style="bold"), soft_wrap=True)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), show_header=False)
+        table.add_row("bits", beside(cell["bits"], cell["bits_lo"], cell["bits_hi"]))
+        for name, value in cell["baselines"].items():
+            if value is not None:
+                lo, hi = cell["baseline_intervals"].get(name, (None, None))
+                table.add_row(f"  {name.replace('_', ' ')}", beside(value, lo, hi))
+        for name in ("causal_slope", "optimal_slope", "relative_slope"):
+            table.add_row(name.replace("_", " "), beside(cell[name], cell[f"{name}_lo"], cell[f"{name}_hi"]))
+        table.add_row("control patches", score_text(cell["specificity"]))
+        if cell["drift"]:
+            table.add_row("drift, in its standard deviations", score_text(cell["drift"]))
+        console.print(table)
+        console.print(
+            Text(f"{cell['verdict']}: {cell['reason']}", style=_STYLES.get(cell["verdict"], "")), soft_wrap=True
+        )
+        console.print()
+
+
+def recomputed(run: Run) -> list[dict[str, Any]]:
+    """Every verdict as it was stored and as it comes out of the stored answers; other numbers that differ with it."""
+    rows: list[dict[str, Any]] = []
+    for number, (stored, now) in enumerate(load_object("assay.introspect.stored:recompute")(run)):
+        how = f"report {stored['topology']} {stored['regime']} {stored['trainable']}"
+        differ = [name for name, value in stored.items() if now[name] != value]
+        rows.append(
+            {"claim": number, "unit": stored["unit"], "explainer": how, "stored": stored["verdict"]}
+            | {"recomputed": now["verdict"], "differ": differ}
+        )
+    return rows
 
 
 def _way(cell: Mapping[str, Any]) -> str:

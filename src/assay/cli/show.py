@@ -14,7 +14,7 @@ from assay.cli.numbers import verdict_text
 from assay.cli.plain import plain
 from assay.cli.relations import is_related, next_unit, print_relations
 from assay.cli.report import print_run
-from assay.cli.reports import is_reports, print_reports
+from assay.cli.reports import is_reports, of_unit, print_reports, print_reports_unit, recomputed
 from assay.cli.screen import print_json, print_next, screen
 from assay.cli.selftest_report import is_selftest, print_selftest
 from assay.cli.unit import print_unit, unit_record
@@ -55,6 +55,10 @@ def show(
     run = open_run(run_name or "last" if unit else what, out)
     if recompute:
         context.exit(_recompute(run, unit, as_json))
+    if unit and is_reports(run):
+        print_json({"cells": of_unit(run, unit)}) if as_json else print_reports_unit(run, unit)
+        print_next(_command("assay show", run.id, out), "the whole run")
+        return
     if unit:
         record = unit_record(run, unit)
         print_json(record) if as_json else print_unit(record, run)
@@ -83,18 +87,9 @@ def _command(start: str, name: str, out: str | None) -> str:
 
 
 def _recompute(run: Run, unit: UnitId | None, as_json: bool) -> int:
-    rows: list[dict[str, Any]] = [
-        {
-            "claim": int(row.claim),
-            "unit": str(row.unit),
-            "explainer": row.explainer,
-            "stored": row.stored,
-            "recomputed": row.recomputed,
-        }
-        for row in load_object("assay.explain.verdicts:recompute")(run)
-        if unit is None or row.unit == str(unit)
-    ]
-    differing = [row for row in rows if row["stored"] != row["recomputed"]]
+    found = recomputed(run) if is_reports(run) else _recomputed(run)
+    rows = [row for row in found if unit is None or row["unit"] == str(unit)]
+    differing = [row for row in rows if row["stored"] != row["recomputed"] or row.get("differ")]
     joint = _joint_agrees(run) if unit is None else None
     if as_json:
         agree = not differing and joint is not False
@@ -104,13 +99,28 @@ def _recompute(run: Run, unit: UnitId | None, as_json: bool) -> int:
         console = screen()
         for row in differing:
             stored, now = verdict_text(row["stored"]), verdict_text(row["recomputed"])
-            console.print(Text.assemble(f"{row['unit']} {plain(row['explainer'])}: stored ", stored, ", now ", now))
+            others = f" ({', '.join(row['differ'])})" if row.get("differ") else ""
+            told = f"{row['unit']} {plain(row['explainer'])}: stored "
+            console.print(Text.assemble(told, stored, ", now ", now, others))
         agreeing = len(rows) - len(differing)
         console.print(f"{agreeing} of {len(rows)} verdicts recomputed from {run.path} agree", soft_wrap=True)
         if joint is not None:
             console.print(f"joint replacement recomputed from stored losses {'agrees' if joint else 'differs'}")
     print_next(f"assay show {run.id}", "the table of this run")
     return NOT_AS_EXPECTED if differing or joint is False else 0
+
+
+def _recomputed(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "claim": int(row.claim),
+            "unit": str(row.unit),
+            "explainer": row.explainer,
+            "stored": row.stored,
+            "recomputed": row.recomputed,
+        }
+        for row in load_object("assay.explain.verdicts:recompute")(run)
+    ]
 
 
 def _joint_agrees(run: Run) -> bool | None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
-from numpy.typing import NDArray
+from jaxtyping import Float
 
-from assay.introspect.baselines import Told
-from assay.introspect.group import Heard
-from assay.introspect.neurons import Neuron
-from assay.introspect.regimes import INT, Doses
+from assay.introspect.evidence import Evidence, Said
+from assay.introspect.regimes import INT
 from assay.introspect.scores import Answered, Slopes, bits, mean_of, number, numbers, r2_of, spearman_of
 from assay.introspect.verdicts import UNREADABLE, Facts, Thresholds, decide, plateau
 from assay.stats import Estimate
@@ -22,36 +19,16 @@ BASELINES = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_
 TEXT = ("word", "tfidf", "other_model")  # baselines that know the text alone
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What a layer's cells are made from.
-
-    ``right``, ``values``: the natural decile and value of each neuron at each test sentence. ``heard``: by regime and
-    number of sentences. ``controls``: reporters that were taught other things: "blind", "shuffled", "other_model".
-    ``told``: what baselines say in the natural regime. ``probe``: for each regime the best linear probe after the
-    neuron. ``optimum``: for each regime of patches and neuron the slopes and R² of the best linear reader.
-    ``blocked``: no later token can see these neurons.
-    """
-
-    neurons: Sequence[Neuron]
-    right: Int64[NDArray[np.int64], "n units"]
-    values: Float[NDArray[np.float32], "n units"]
-    documents: Int64[NDArray[np.int64], " n"]
-    tests: Mapping[str, Sequence[Doses]]
-    heard: Mapping[tuple[str, int], Heard]
-    controls: Mapping[str, Float[NDArray[np.float64], "n units 10"]]
-    told: Mapping[str, Told]
-    text: Sequence[str]
-    probe: Mapping[str, Float[NDArray[np.float64], "draws n units 10"]]
-    optimum: Mapping[str, Sequence[tuple[Slopes, float]]]
-    sibling: bool
-    blocked: bool
-
-    def answered(self, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> Answered:
-        """Answers about one unit with what would be right, draw after draw."""
-        draws, count, _ = logs.shape
-        right = np.concatenate([one.digits[:, unit] for one in self.tests[regime]][:draws])
-        return Answered(logs.reshape(-1, 10), right, np.tile(np.arange(count), draws), np.tile(self.documents, draws))
+def cells_of(found: Evidence, regimes: Sequence[str], size: int, limits: Thresholds) -> list[dict[str, Any]]:
+    """The cells of a group of neurons, regime by regime; ``size``: the number of sentences they were taught on."""
+    rows: list[dict[str, Any]] = []
+    for regime in regimes:
+        for unit, neuron in enumerate(found.neurons):
+            said = found.heard.get((regime, size))
+            taught = said is not None and not np.isnan(said.choose_bits[unit])
+            about = {"unit": str(neuron.unit), "stratum": neuron.stratum, "regime": regime}
+            rows.append(about | (cell if taught else skipped)(found, unit, regime, size, limits))
+    return rows
 
 
 def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds) -> dict[str, Any]:
@@ -61,13 +38,13 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
     score = mean_of(bits(own), own.documents)
     patched = regime if regime in INT else "int"
     slopes = _slopes(found, heard, patched, unit)
-    best, best_r2 = found.optimum[patched][unit]
+    best, best_r2 = found.best(patched, unit)
     relative, slope = slopes.relative(best), slopes.slope()
     if heard.controls is None:
         raise ValueError("a cell needs control patches")
     control = float(np.quantile(np.abs(heard.controls[unit]), limits.control))
     over_text, baselines = _baselines(found, own, unit, regime)
-    shuffled = _paired(found, own, found.controls.get("shuffled"), unit) if regime == "nat" else None
+    shuffled = _paired(found, own, found.told.get("shuffled"), unit) if regime == "nat" else None
     gain = _gain(found, unit, regime, size)
     facts = Facts(
         score.interval(),
@@ -79,9 +56,9 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         relative.interval(),
         control,
         gain,
-        len(heard.trained.losses),
-        heard.trained.by_heart,
-        found.blocked or any(spearman_of(a).interval().lo > 0 for a in _all_answers(found, heard, unit)),
+        heard.steps,
+        heard.by_heart,
+        found.blocked or any(spearman_of(a).interval().lo > 0 for a in found.answers(heard, unit)),
     )
     said = decide(facts, limits)
     return {
@@ -114,11 +91,11 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
 
 def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds) -> dict[str, Any]:
     """A cell that was not taught, since not even the best linear reader sees these patches."""
-    best, best_r2 = found.optimum[regime if regime in INT else "int"][unit]
+    best, best_r2 = found.best(regime if regime in INT else "int", unit)
     names = ("bits", "spearman", "r2", "over_text", "gap_closed", "causal_slope", "relative_slope")
     row: dict[str, Any] = {f"{name}{end}": None for name in names for end in ("", "_lo", "_hi")}
     row |= dict.fromkeys(("digit_mass", "specificity", "gain", "drift_r", "bits_own"))
-    row |= _as_baselines({"probe_after": _bits_of(found, found.probe[regime][:, :, unit], regime, unit)})
+    row |= _as_baselines({"probe_after": found.bits_of(found.probe[regime][:, :, unit], regime, unit)})
     row |= {**numbers(best.slope(), "optimal_slope"), "optimal_r2": number(best_r2), "drift": 0.0, "n": 0, "steps": 0}
     row |= {"plateau": False, "by_heart": False, "tests": {}, "sizes": {}, "calibration": [], "dose": {}}
     return row | {
@@ -127,11 +104,7 @@ def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Threshol
     }
 
 
-def _all_answers(found: Evidence, heard: Heard, unit: int) -> Iterator[Answered]:
-    return (found.answered(logs[:, :, unit], regime, unit) for regime, logs in heard.logs.items())
-
-
-def _drift(found: Evidence, own: Answered, heard: Heard, unit: int, regime: str) -> dict[str, float | None]:
+def _drift(found: Evidence, own: Answered, heard: Said, unit: int, regime: str) -> dict[str, float | None]:
     """How far training moved the neuron, in its standard deviations, and whether the answer is its value before or now.
 
     ``bits_own``: bits about the decile of what it does now, where answers are about its natural value.
@@ -147,7 +120,7 @@ def _drift(found: Evidence, own: Answered, heard: Heard, unit: int, regime: str)
     }
 
 
-def _slopes(found: Evidence, heard: Heard, regime: str, unit: int) -> Slopes:
+def _slopes(found: Evidence, heard: Said, regime: str, unit: int) -> Slopes:
     own = found.answered(heard.logs[regime][:, :, unit], regime, unit)
     return Slopes.of(own.expected, own.right, own.sentences, own.documents)
 
@@ -156,8 +129,11 @@ def _paired(found: Evidence, own: Answered, logs: Float[np.ndarray, "n units 10"
     """Bits of the reporter less those of somebody else, on the same sentences."""
     if logs is None:
         return None
-    other = Answered(logs[:, unit], own.right, own.sentences, own.documents)
-    return mean_of(bits(own) - bits(other), own.documents)
+    return mean_of(bits(own) - bits(_others(own, logs, unit)), own.documents)
+
+
+def _others(own: Answered, logs: Float[np.ndarray, "n units 10"], unit: int) -> Answered:
+    return Answered(logs[:, unit].astype(np.float64), own.right, own.sentences, own.documents)
 
 
 def _baselines(found: Evidence, own: Answered, unit: int, regime: str) -> tuple[Estimate | None, dict[str, Any]]:
@@ -166,20 +142,13 @@ def _baselines(found: Evidence, own: Answered, unit: int, regime: str) -> tuple[
     "text" is the best of those that read words, chosen on the choose split.
     """
     if regime != "nat":
-        probe = _bits_of(found, found.probe[regime][:, :, unit], regime, unit)
+        probe = found.bits_of(found.probe[regime][:, :, unit], regime, unit)
         return None, _as_baselines({"probe_after": probe})
-    everything = {**{name: told.test for name, told in found.told.items()}, **found.controls}
-    known = {"text": everything[found.text[unit]]} | {
-        name: everything[name] for name in BASELINES if name in everything
-    }
-    scores = {name: _bits_of(found, logs[None, :, unit], "nat", unit) for name, logs in known.items()}
-    gaps = [_paired(found, own, everything[name], unit) for name in TEXT if name in everything]
+    names = [name for name in BASELINES if name in found.told]
+    known = {"text": found.told[found.text[unit]]} | {name: found.told[name] for name in names}
+    scores = {name: found.bits_of(logs[None, :, unit], "nat", unit) for name, logs in known.items()}
+    gaps = [_paired(found, own, found.told[name], unit) for name in TEXT if name in found.told]
     return min((gap for gap in gaps if gap), key=lambda gap: gap.interval().lo), _as_baselines(scores)
-
-
-def _bits_of(found: Evidence, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> Estimate:
-    own = found.answered(logs, regime, unit)
-    return mean_of(bits(own), own.documents)
 
 
 def _as_baselines(scores: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -205,9 +174,7 @@ def _gap_closed(found: Evidence, own: Answered, unit: int, regime: str) -> dict[
     probe = found.answered(found.probe[regime][:, :, unit], regime, unit)
     text = np.zeros(len(own.right))
     if regime == "nat":
-        best = found.text[unit]
-        logs = found.controls[best] if best in found.controls else found.told[best].test
-        text = bits(Answered(logs[:, unit], own.right, own.sentences, own.documents))
+        text = bits(_others(own, found.told[found.text[unit]], unit))
     below = mean_of(bits(probe) - text, own.documents)
     above = mean_of(bits(own) - text, own.documents)
     if not below.interval().lo > 0:
@@ -225,16 +192,16 @@ def _gain(found: Evidence, unit: int, regime: str, size: int) -> float | None:
 
 
 def _bits_at(found: Evidence, regime: str, size: int, unit: int) -> dict[str, float | None]:
-    return dict(numbers(_bits_of(found, found.heard[regime, size].logs[regime][:, :, unit], regime, unit), "bits"))
+    return dict(numbers(found.bits_of(found.heard[regime, size].logs[regime][:, :, unit], regime, unit), "bits"))
 
 
-def _tested(found: Evidence, heard: Heard, regime: str, unit: int) -> dict[str, float | None]:
+def _tested(found: Evidence, heard: Said, regime: str, unit: int) -> dict[str, float | None]:
     """Bits and R² in a regime that need not be the one taught; the relative slope where patches were drawn twice."""
     own = found.answered(heard.logs[regime][:, :, unit], regime, unit)
     row = dict(numbers(mean_of(bits(own), own.documents), "bits"))
     row |= numbers(r2_of(own.expected, own.right, own.documents), "r2")
-    if regime in found.optimum and len(found.tests[regime]) > 1:
-        best, _ = found.optimum[regime][unit]
+    if regime in found.optimum and len(found.put_in[regime]) > 1:
+        best, _ = found.best(regime, unit)
         row |= numbers(_slopes(found, heard, regime, unit).relative(best), "relative_slope")
     return row
 
@@ -245,7 +212,7 @@ def _calibration(own: Answered) -> list[float | None]:
     return [number(own.expected[place].mean() + 1) if place.any() else None for place in places]
 
 
-def _dose(found: Evidence, heard: Heard, unit: int) -> dict[str, list[float | None]]:
+def _dose(found: Evidence, heard: Said, unit: int) -> dict[str, list[float | None]]:
     """For each scale of patches the mean of the expected digit at each digit that was put in, as shown, 1 to 10."""
     return {
         regime: _calibration(found.answered(heard.logs[regime][:, :, unit], regime, unit))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from assay.core.memory import peak_rss_mb
 from assay.introspect.grounds import Loader, make_loader
@@ -19,6 +16,7 @@ from assay.introspect.request import ReportOutcome as ReportOutcome
 from assay.introspect.request import ReportRequest as ReportRequest
 from assay.introspect.room import enough_memory
 from assay.introspect.sentences import SPLIT_SEED
+from assay.introspect.stored import read_cells, write_part
 from assay.introspect.summary import summarise
 from assay.introspect.training import Plan
 from assay.introspect.verdicts import Thresholds
@@ -125,7 +123,7 @@ def _done(writer: RunWriter, part: Part) -> list[dict[str, Any]]:
         return []
     for name in names:
         writer.adopt(name)
-    return json.loads((writer.path / names[0]).read_text(encoding="utf-8"))
+    return read_cells((writer.path / names[0]).read_text(encoding="utf-8"))
 
 
 def _study(
@@ -144,15 +142,13 @@ def _study(
     neurons = choose_neurons(grounds.main.meter, part.layer, values, size.neurons, request.seed)
     sizes = (size.sentences // 2, size.sentences)
     asked = Asked(part.topology, part.trainable, request.regimes, sizes, size.draws, request.seed, plan, limits)
-    cells: list[dict[str, Any]] = []
-    arrays: dict[str, np.ndarray] = {}
-    for group in _groups(neurons, part.topology):
-        found, stored = study_layer(grounds.main, grounds.others, group, asked, progress)
-        cells += found
-        arrays |= {f"{group[0].unit}/{name}" if len(neurons) > len(group) else name: a for name, a in stored.items()}
+    studied = [
+        study_layer(grounds.main, grounds.others, group, asked, progress) for group in _groups(neurons, part.topology)
+    ]
+    arrays, text = write_part(studied)
     writer.tensors(part.name, arrays)
-    writer.file(f"cells/{part.name}.json", json.dumps(cells, indent=1))
-    return cells
+    writer.file(f"cells/{part.name}.json", text)
+    return read_cells(text)
 
 
 def _groups(neurons: list[Neuron], topology: str) -> list[list[Neuron]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from assay.introspect.asking import ask, control_slopes
 from assay.introspect.baselines import Parts
+from assay.introspect.evidence import Said
 from assay.introspect.ground import Ground, Progress
 from assay.introspect.kept import Batch
 from assay.introspect.neurons import Neuron
@@ -54,6 +55,12 @@ class Heard:
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     trained: Trained = Trained([], False)  # noqa: RUF009  it is immutable
     own: Float[NDArray[np.float64], "n units"] | None = None
+
+    @property
+    def said(self) -> Said:
+        """What there is to be stored of it."""
+        how = len(self.trained.losses), self.trained.by_heart
+        return Said(self.logs, self.choose_bits, *how, self.controls, self.own)
 
     def placed(self, places: list[int], units: int) -> Heard:
         """The same as if so many neurons had been asked about, of which these were; of the others there is NaN."""

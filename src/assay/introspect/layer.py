@@ -10,13 +10,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from assay.introspect.baselines import Parts, Told, best_by_choose, calibrated, told_by_probe, told_by_text
-from assay.introspect.cells import TEXT, Evidence, cell, skipped
+from assay.introspect.cells import TEXT, cells_of
+from assay.introspect.evidence import Evidence, Said, read_off
 from assay.introspect.ground import Ground, Progress
 from assay.introspect.group import NULL, Heard, Teacher, Trial, course, doses_drawn, hear, teach
 from assay.introspect.neurons import Neuron
 from assay.introspect.optimum import Optimum, linear_optimum
 from assay.introspect.regimes import INT, Doses
-from assay.introspect.scores import Slopes, r2_of
+from assay.introspect.stored import Pack, pack, unpack
 from assay.introspect.training import Plan
 from assay.introspect.verdicts import Thresholds
 
@@ -56,50 +57,56 @@ def study_layer(
     asked: Asked,
     progress: Progress,
     teacher: Teacher = teach,
-) -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
-    """The cells of some neurons of one layer, regime by regime, and the arrays from which they can be made again.
+) -> tuple[list[dict[str, Any]], Pack]:
+    """The cells of some neurons of one layer, regime by regime, and the evidence from which they can be made again.
 
     ``teacher`` makes a reporter out of what there is to learn.
     """
+    packed = pack(_evidence(ground, others, neurons, asked, progress, teacher))
+    # cells are made from what is stored, so that they come out again to the last digit
+    cells = cells_of(unpack(packed), asked.regimes, asked.sizes[-1], asked.limits)
+    return [_named(ground, asked, neurons[0].unit.site.layer) | cell for cell in cells], packed
+
+
+def _evidence(
+    ground: Ground,
+    others: Others,
+    neurons: list[Neuron],
+    asked: Asked,
+    progress: Progress,
+    teacher: Teacher,
+) -> Evidence:
+    layer = neurons[0].unit.site.layer
     values = ground.values([neuron.unit for neuron in neurons])
     digits = Parts(*(np.stack([n.digits(c) for n, c in zip(neurons, v.T, strict=True)], 1) for v in values))
     patched = {regime if regime in INT else "int": asked.draws for regime in asked.regimes}
     tests = doses_drawn({"nat": 1, **dict.fromkeys((*INT, "swap"), 1), **patched}, neurons, values.test, asked.seed)
-    progress(f"baselines of layer {neurons[0].unit.site.layer}")
+    progress(f"baselines of layer {layer}")
     told = _told(ground, neurons, digits)
     optima = {regime: _optima(ground, neurons, values, regime, asked.seed) for regime in patched}
-    best = {regime: _slopes(ground, neurons, optima[regime], tests[regime]) for regime in patched}
     readable = {regime: _readable(ground, neurons, values, regime, optima, asked) for regime in asked.regimes}
     heard = _hear_all(ground, neurons, readable, asked, tests, teacher, progress)
     controls = _controls(ground, others, neurons, asked, tests, teacher, progress) if "nat" in asked.regimes else {}
-    text = {name: told[name] for name in TEXT if name in told}
+    words = {name: told[name] for name in TEXT if name in told}
     probe = {"nat": told["probe_after"].test[None]} | {
         regime: _read_patched(ground, neurons, values, regime, optima, tests, asked.seed)
         for regime in asked.regimes
         if regime != "nat"
     }
-    found = Evidence(
+    return Evidence(
         neurons,
         digits.test,
         values.test,
         ground.sentences.test.documents,
-        tests,
+        {regime: np.stack([one.digits for one in given]) for regime, given in tests.items()},
         heard,
-        {name: one.logs["nat"][0] for name, one in controls.items()},
-        told,
-        best_by_choose(text, digits.choose),
+        {name: one.test for name, one in told.items()} | {name: one.logs["nat"][0] for name, one in controls.items()},
+        best_by_choose(words, digits.choose),
         probe,
-        best,
+        {regime: _linear(ground, neurons, own, tests[regime], "test") for regime, own in optima.items()},
         others.sibling is not None and others.same_size,
-        asked.topology == "Q" and neurons[0].unit.site.layer == ground.learner.n_layers - 1,
+        asked.topology == "Q" and layer == ground.learner.n_layers - 1,
     )
-    cells = [
-        _named(ground, neuron, asked, regime)
-        | (cell if unit in readable[regime] else skipped)(found, unit, regime, asked.sizes[-1], asked.limits)
-        for regime in asked.regimes
-        for unit, neuron in enumerate(neurons)
-    ]
-    return cells, _arrays(found, asked)
 
 
 def _readable(
@@ -115,20 +122,18 @@ def _readable(
         return list(range(len(neurons)))
     scale = regime if regime in INT else "int"
     given = doses_drawn({scale: asked.draws}, neurons, values.choose, asked.seed + 1)[scale]
-    seen = _slopes(ground, neurons, optima[scale], given, "choose")
-    return [unit for unit, (_, r2) in enumerate(seen) if r2 >= asked.limits.readable]
+    said, right = _linear(ground, neurons, optima[scale], given, "choose"), np.stack([one.digits for one in given])
+    documents = ground.sentences.choose.documents
+    r2 = [read_off(said[..., unit], right[..., unit], documents)[1] for unit in range(len(neurons))]
+    return [unit for unit, value in enumerate(r2) if value >= asked.limits.readable]
 
 
-def _named(ground: Ground, neuron: Neuron, asked: Asked, regime: str) -> dict[str, Any]:
-    layer = neuron.unit.site.layer
+def _named(ground: Ground, asked: Asked, layer: int) -> dict[str, Any]:
     return {
         "model": ground.learner.name,
         "layer": layer,
         "layers_left": ground.learner.n_layers - 1 - layer,
-        "unit": str(neuron.unit),
-        "stratum": neuron.stratum,
         "topology": asked.topology,
-        "regime": regime,
         "trainable": asked.trainable,
         "sentences": asked.sizes[-1],
     }
@@ -142,11 +147,11 @@ def _hear_all(
     tests: Mapping[str, Sequence[Doses]],
     teacher: Teacher,
     progress: Progress,
-) -> dict[tuple[str, int], Heard]:
+) -> dict[tuple[str, int], Said]:
     """What reporters say by regime and number of sentences; where a neuron is not worth teaching there is NaN."""
     batches = ground.test.batches
     apart = batches[:: max(1, len(batches) // CONTROL_BATCHES)][:CONTROL_BATCHES]
-    heard: dict[tuple[str, int], Heard] = {}
+    heard: dict[tuple[str, int], Said] = {}
     for regime in asked.regimes:
         places = list(readable[regime])
         own = [neurons[place] for place in places]
@@ -159,7 +164,7 @@ def _hear_all(
                 found = hear(lessons, learnt, given, apart, regime if regime in INT else "int")
             else:
                 found = hear(lessons, learnt, {regime: given[regime][:1]})
-            heard[regime, size] = found.placed(places, len(neurons))
+            heard[regime, size] = found.placed(places, len(neurons)).said
     return heard
 
 
@@ -203,20 +208,16 @@ def _optima(ground: Ground, neurons: list[Neuron], values: Parts, regime: str, s
     ]
 
 
-def _slopes(
-    ground: Ground, neurons: list[Neuron], optima: Sequence[Optimum], given: Sequence[Doses], part: str = "test"
-) -> list[tuple[Slopes, float]]:
-    """Slopes of the best linear readers on patches of a split, and their R²."""
+def _linear(
+    ground: Ground, neurons: list[Neuron], optima: Sequence[Optimum], given: Sequence[Doses], part: str
+) -> Float[NDArray[np.float64], "draws n units"]:
+    """What the best linear readers say of patches of a split."""
     after = getattr(ground.stop(neurons[0].unit.site.layer + 1), part)
-    documents = getattr(ground.sentences, part).documents
-    rows: list[tuple[Slopes, float]] = []
+    found: list[NDArray[np.float64]] = []
     for unit, (neuron, optimum) in enumerate(zip(neurons, optima, strict=True)):
         adds = getattr(ground.adds(neuron.unit), part)
-        said = np.concatenate([optimum.says(after + adds(one.change[:, unit])) for one in given])
-        right = np.concatenate([one.digits[:, unit] for one in given])
-        sentences, own = np.tile(np.arange(len(after)), len(given)), np.tile(documents, len(given))
-        rows.append((Slopes.of(said, right, sentences, own), r2_of(said, right, own).value))
-    return rows
+        found.append(np.stack([optimum.says(after + adds(one.change[:, unit])) for one in given]))
+    return np.stack(found, -1)
 
 
 def _read_patched(
@@ -240,20 +241,3 @@ def _read_patched(
         told = calibrated(choose, test[:, None], chosen.digits[:, [unit]]).test[:, 0]
         found.append(told.reshape(len(tests[regime]), -1, 10))
     return np.stack(found, 2)
-
-
-def _arrays(found: Evidence, asked: Asked) -> dict[str, NDArray[Any]]:
-    """What was answered and what was right, so that every number can be made again without the model."""
-    arrays: dict[str, NDArray[Any]] = {"right": found.right, "documents": found.documents}
-    for (regime, size), heard in found.heard.items():
-        for test, logs in heard.logs.items():
-            arrays[f"{regime}.{size}.{test}"] = logs.astype(np.float32)
-        if heard.controls is not None:
-            arrays[f"{regime}.{size}.controls"] = heard.controls
-    for test, given in found.tests.items():
-        arrays[f"put_in.{test}"] = np.stack([one.digits for one in given])
-    for name, logs in found.controls.items():
-        arrays[f"control.{name}"] = logs.astype(np.float32)
-    for name, told in found.told.items():
-        arrays[f"baseline.{name}"] = told.test.astype(np.float32)
-    return arrays

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 
 from assay.fit.ridge import fit_ridge
+from assay.introspect.scores import expected_digit
 from assay.introspect.sentences import Sentences
 
 _ALPHAS = (0.1, 1.0, 10.0, 100.0)
@@ -111,6 +112,21 @@ def _calibrate(
         logs[:, model.classes_] = model.predict_log_proba(features(values))
         both.append(logs - np.log(np.exp(logs).sum(1, keepdims=True)))
     return both[0], both[1]
+
+
+def at_best(said: Told, right: Int64[np.ndarray, "m units"]) -> Told:
+    """What somebody says, or what its mean digit is worth once calibrated: by the choose split, unit by unit.
+
+    A null that has learnt something and is badly calibrated would else be beaten by anybody.
+    """
+    told = {"said": said, "calibrated": calibrated(expected_digit(said.choose), expected_digit(said.test), right)}
+    return of_each(told, best_by_choose(told, right))
+
+
+def of_each(told: Mapping[str, Told], names: Sequence[str]) -> Told:
+    """For each unit what the named one says."""
+    parts = [(told[name].choose[:, unit], told[name].test[:, unit]) for unit, name in enumerate(names)]
+    return Told(*(np.stack(part, 1) for part in zip(*parts, strict=True)))
 
 
 def best_by_choose(told: Mapping[str, Told], right: Int64[np.ndarray, "m units"]) -> list[str]:

@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 
-from assay.introspect.baselines import Parts, Told, best_by_choose, calibrated, told_by_probe, told_by_text
-from assay.introspect.cells import TEXT, cells_of
+from assay.introspect.baselines import (
+    Parts,
+    Told,
+    at_best,
+    best_by_choose,
+    calibrated,
+    of_each,
+    told_by_probe,
+    told_by_text,
+)
+from assay.introspect.cells import cells_of
 from assay.introspect.evidence import Evidence, Said, read_off
 from assay.introspect.ground import Ground, Progress
-from assay.introspect.group import NULL, Heard, Teacher, Trial, course, doses_drawn, hear, teach
+from assay.introspect.group import NULL, Teacher, Trial, course, doses_drawn, hear, teach
 from assay.introspect.neurons import Neuron
 from assay.introspect.optimum import Optimum, linear_optimum
 from assay.introspect.regimes import INT, Doses
@@ -86,8 +95,9 @@ def _evidence(
     optima = {regime: _optima(ground, neurons, values, regime, asked.seed) for regime in patched}
     readable = {regime: _readable(ground, neurons, values, regime, optima, asked) for regime in asked.regimes}
     heard = _hear_all(ground, neurons, readable, asked, tests, teacher, progress)
-    controls = _controls(ground, others, neurons, asked, tests, teacher, progress) if "nat" in asked.regimes else {}
-    words = {name: told[name] for name in TEXT if name in told}
+    if "nat" in asked.regimes:
+        told |= _controls(ground, others, neurons, asked, tests, teacher, progress, digits.choose)
+    words = {name: told[name] for name in ("word", "tfidf")}
     probe = {"nat": told["probe_after"].test[None]} | {
         regime: _read_patched(ground, neurons, values, regime, optima, tests, asked.seed)
         for regime in asked.regimes
@@ -100,7 +110,7 @@ def _evidence(
         ground.sentences.test.documents,
         {regime: np.stack([one.digits for one in given]) for regime, given in tests.items()},
         heard,
-        {name: one.test for name, one in told.items()} | {name: one.logs["nat"][0] for name, one in controls.items()},
+        {name: one.test for name, one in told.items()},
         best_by_choose(words, digits.choose),
         probe,
         {regime: _linear(ground, neurons, own, tests[regime], "test") for regime, own in optima.items()},
@@ -176,7 +186,8 @@ def _controls(
     tests: Mapping[str, Sequence[Doses]],
     teacher: Teacher,
     progress: Progress,
-) -> dict[str, Heard]:
+    right: Int64[NDArray[np.int64], "m units"],
+) -> dict[str, Told]:
     """Reporters that can't read: one without the full stop, one taught shuffled numbers, one of another model."""
     values = ground.values([neuron.unit for neuron in neurons])
     trial, only = Trial(asked.trainable, "nat", asked.sizes[-1]), {"nat": tests["nat"]}
@@ -184,7 +195,10 @@ def _controls(
     for name, other in (("blind", others.blind), ("other_model", others.sibling)):
         if other is not None:
             courses[name] = course(other, neurons, trial, asked.plan, asked.seed, values)
-    return {name: hear(lessons, teacher(lessons, progress), only) for name, lessons in courses.items()}
+    heard = {name: hear(lessons, teacher(lessons, progress), only) for name, lessons in courses.items()}
+    said = {name: Told(one.choose, one.logs["nat"][0]) for name, one in heard.items()}
+    # what was taught shuffled numbers must not be told the right ones by a calibration
+    return {name: one if name == NULL else at_best(one, right) for name, one in said.items()}
 
 
 def _told(ground: Ground, neurons: list[Neuron], digits: Parts) -> dict[str, Told]:
@@ -192,11 +206,7 @@ def _told(ground: Ground, neurons: list[Neuron], digits: Parts) -> dict[str, Tol
     found = {kind: told_by_text(kind, ground.sentences, digits) for kind in ("word", "tfidf")}
     found["probe_before"] = told_by_probe(ground.before(layer), digits)
     after = {str(upper): told_by_probe(ground.stop(upper), digits) for upper in ground.kept_layers() if upper > layer}
-    best = best_by_choose(after, digits.choose)
-    found["probe_after"] = Told(
-        np.stack([after[name].choose[:, unit] for unit, name in enumerate(best)], 1),
-        np.stack([after[name].test[:, unit] for unit, name in enumerate(best)], 1),
-    )
+    found["probe_after"] = of_each(after, best_by_choose(after, digits.choose))
     return found
 
 

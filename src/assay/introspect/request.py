@@ -36,7 +36,7 @@ class Effort(NamedTuple):
 
 EFFORTS: Mapping[str, Effort] = {
     "smoke": Effort(2, 1, 2, 400, 1000, 200, 200, 2, 3, 3),
-    "quick": Effort(6, 3, 2, 1000, 4000, 300, 300, 2, 6, 17),
+    "quick": Effort(6, 3, 2, 1000, 4000, 200, 300, 2, 6, 16),
     "standard": Effort(8, 3, 6, 4000, 8000, 600, 600, 2, 5, 8),
     "full": Effort(12, 3, 12, 8000, 12000, 1200, 1200, 3, 4, 6),
 }

@@ -10,7 +10,7 @@ from assay.stats import Interval
 LIMITS = Thresholds()
 NONE, SOME = Interval(0.0, -0.1, 0.1), Interval(0.5, 0.3, 0.7)
 STILL, HALF, FOLLOWS = Interval(0.01, -0.02, 0.04), Interval(0.3, 0.2, 0.4), Interval(0.8, 0.7, 0.9)
-LEARNT = Facts(SOME, SOME, SOME, True, 0.5, STILL, STILL, 0.02, 0.0, 2000)
+LEARNT = Facts(SOME, SOME, SOME, SOME, True, 0.5, STILL, STILL, 0.02, 0.0, 2000)
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,13 @@ LEARNT = Facts(SOME, SOME, SOME, True, 0.5, STILL, STILL, 0.02, 0.0, 2000)
         ("undertrained", LEARNT._replace(over_text=NONE, gain=None)),
         ("undertrained", LEARNT._replace(over_text=NONE, steps=999)),
         ("infers from text", LEARNT._replace(over_text=NONE, steps=999, by_heart=True)),
-        ("fails", LEARNT._replace(bits=NONE, over_text=NONE)),
-        ("fails", LEARNT._replace(over_shuffled=NONE, over_text=NONE)),
+        ("fails", LEARNT._replace(bits=NONE, over_text=NONE, ranks=NONE)),
+        ("fails", LEARNT._replace(over_shuffled=NONE, over_text=NONE, ranks=NONE)),
+        ("infers from text", LEARNT._replace(bits=NONE, over_text=NONE)),  # sure of itself, and not without reason
+        ("infers from text", LEARNT._replace(over_text=NONE, ranks=NONE)),
         ("fails", LEARNT._replace(over_text=None)),
-        ("undertrained", LEARNT._replace(bits=NONE, gain=0.2)),
-        ("undertrained", LEARNT._replace(bits=NONE, over_text=NONE, began=False)),
+        ("undertrained", LEARNT._replace(bits=NONE, ranks=NONE, gain=0.2)),
+        ("undertrained", LEARNT._replace(bits=NONE, over_text=NONE, ranks=NONE, began=False)),
         ("undecided", LEARNT._replace(relative=Interval(0.6, -0.1, 1.3))),
     ],
 )
@@ -48,5 +50,5 @@ def test_each_case(word: str, facts: Facts) -> None:
 def test_reasons_give_the_numbers_that_decided() -> None:
     assert "R² 0.09" in decide(LEARNT._replace(optimum_r2=0.09), LIMITS).reason
     assert decide(LEARNT._replace(over_text=NONE, steps=999), LIMITS).reason.endswith("999 steps")
-    assert "+0.20 bits over the last doubling" in decide(LEARNT._replace(bits=NONE, gain=0.2), LIMITS).reason
+    assert "+0.20 bits over the last doubling" in decide(LEARNT._replace(bits=NONE, ranks=NONE, gain=0.2), LIMITS).reason
     assert "0.50 [0.30 0.70] bits over whoever knows the text alone" in decide(LEARNT, LIMITS).reason

@@ -50,6 +50,7 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         score.interval(),
         None if over_text is None else over_text.interval(),
         None if shuffled is None else shuffled.interval(),
+        _ranks(found, own, unit, regime).interval(),
         found.sibling,
         best_r2,
         slope.interval(),
@@ -130,6 +131,15 @@ def _paired(found: Evidence, own: Answered, logs: Float[np.ndarray, "n units 10"
     if logs is None:
         return None
     return mean_of(bits(own) - bits(_others(own, logs, unit)), own.documents)
+
+
+def _ranks(found: Evidence, own: Answered, unit: int, regime: str) -> Estimate:
+    """Rank correlation of answers with what is right, less that of a reporter that was taught shuffled numbers."""
+    ranks = spearman_of(own)
+    if regime != "nat" or "shuffled" not in found.told:
+        return ranks
+    null = spearman_of(_others(own, found.told["shuffled"], unit))
+    return Estimate(ranks.value - abs(null.value), ranks.replicates - np.abs(null.replicates))
 
 
 def _others(own: Answered, logs: Float[np.ndarray, "n units 10"], unit: int) -> Answered:

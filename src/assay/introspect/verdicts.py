@@ -17,8 +17,10 @@ class Thresholds(NamedTuple):
 
     ``reads``: least relative slope of whoever reads. ``near_zero``: greatest upper bound of the relative slope of
     whoever does not. ``readable``: least R² of the linear optimum. ``plateau``: greatest gain in bits over the last
-    doubling of the data that counts as none. ``steps``: fewest steps of training after which a plateau means
-    anything. ``control``: quantile of the control slopes, without sign, that a slope must exceed.
+    doubling of the data that counts as none. ``related``: least lower bound of the rank correlation, less that of a
+    reporter of shuffled numbers, of whoever has learnt something though too sure of itself to have bits. ``steps``:
+    fewest steps of training after which a plateau means anything. ``control``: quantile of the control slopes,
+    without sign, that a slope must exceed.
     """
 
     reads: float = 0.5
@@ -27,6 +29,7 @@ class Thresholds(NamedTuple):
     plateau: float = 0.05
     steps: int = 1000
     control: float = 0.95
+    related: float = 0.1
 
 
 class Facts(NamedTuple):
@@ -34,17 +37,19 @@ class Facts(NamedTuple):
 
     ``bits``: of the reporter, with its interval. ``over_text``: its bits less those of the best baseline that knows
     the text alone, paired; None where patches make the text worthless. ``over_shuffled``: less those of a reporter
-    that learnt shuffled numbers. ``sibling``: whether one of the text baselines is a model of the same size with the
-    same budget. ``optimum_r2``: of the best linear reader. ``slope``, ``relative``: of the expected digit on what was
-    put in. ``control``: the control slopes' quantile. ``gain``: bits gained over the last doubling of the data, None
-    where it was not doubled. ``steps``: of training. ``by_heart``: whether that ended because what was seen was told
-    far better than what was not. ``began``: whether answers are related to what is right in any regime that was
-    tested, or none can be since no later token sees the neuron.
+    that learnt shuffled numbers. ``ranks``: rank correlation of answers and what is right, less that of a reporter
+    that learnt shuffled numbers, without its sign. ``sibling``: whether one of the text baselines is a model of the
+    same size with the same budget. ``optimum_r2``: of the best linear reader. ``slope``, ``relative``: of the
+    expected digit on what was put in. ``control``: the control slopes' quantile. ``gain``: bits gained over the last
+    doubling of the data, None where it was not doubled. ``steps``: of training. ``by_heart``: whether that ended
+    because what was seen was told far better than what was not. ``began``: whether answers are related to what is
+    right in any regime that was tested, or none can be since no later token sees the neuron.
     """
 
     bits: Interval
     over_text: Interval | None
     over_shuffled: Interval | None
+    ranks: Interval
     sibling: bool
     optimum_r2: float
     slope: Interval
@@ -74,7 +79,8 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
         if facts.slope.lo > facts.control:
             return Verdict(READS, f"{told}; slope {facts.slope.value:.3f}, control patches {facts.control:.3f}")
         return Verdict(BETWEEN, f"{told}, but control patches move the answer as much: {facts.control:.3f}")
-    learnt = facts.bits.lo > 0 and (facts.over_shuffled is None or facts.over_shuffled.lo > 0)
+    learnt = facts.ranks.lo > limits.related
+    learnt |= facts.bits.lo > 0 and (facts.over_shuffled is None or facts.over_shuffled.lo > 0)
     still = facts.relative.hi <= limits.near_zero
     if learnt and not still:
         return Verdict(BETWEEN, f"{told}: neither surely near zero nor surely a half")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.testing.blank import blank_llama
 from assay.testing.gallery_language import KINDS, START, TOKEN_ID, VOCABULARY
 
 Reading = Mapping[int, float]
@@ -182,28 +183,18 @@ class Circuit:
     def build(self, logits: NDArray[np.float64], seed: int) -> Any:
         """A ``LlamaForCausalLM`` in fp32 and evaluation mode. ``logits``: (current, next) of the next token."""
         import torch
-        from transformers import LlamaConfig, LlamaForCausalLM
 
         rng = np.random.default_rng([seed, 1])
         width = -(-self._size // HEAD_WIDTH) * HEAD_WIDTH
         n_heads = max(map(len, self.heads))
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=len(VOCABULARY),
-                hidden_size=width,
-                intermediate_size=max(map(len, self.neurons)),
-                num_hidden_layers=len(self.neurons),
-                num_attention_heads=n_heads,
-                num_key_value_heads=n_heads,
-                head_dim=HEAD_WIDTH,
-                max_position_embeddings=256,
-                rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
-                rms_norm_eps=1e-6,
-                tie_word_embeddings=False,
-                bos_token_id=0,
-                eos_token_id=0,
-                pad_token_id=0,
-            )
+        model = blank_llama(
+            vocabulary=len(VOCABULARY),
+            width=width,
+            neurons=max(map(len, self.neurons)),
+            layers=len(self.neurons),
+            heads=n_heads,
+            rope_base=ROPE_BASE,
+            head_width=HEAD_WIDTH,
         )
         scale = np.ones(width) * np.sqrt(width) / np.sqrt(CONSTANT_SIZE**2 + _TYPICAL)
         scale[CONSTANT] *= CONSTANT_SIZE  # of what each axis holds where its feature is 1, behind a norm

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.core.ids import SiteId, UnitId
+from assay.testing.blank import blank_llama
 from assay.testing.language import SPECIAL, make_tokenizer
 from assay.testing.planted_weights import HEAD_WIDTH, HEADS, ROPE_BASE, WIDTH, phases
 
@@ -134,24 +135,9 @@ def _corpus(words: list[str], documents: int, sentences: int, rng: np.random.Gen
 
 def _model(vocabulary: tuple[str, ...], words: list[str], rng: np.random.Generator) -> Any:
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=WIDTH,
-            intermediate_size=_NEURONS,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            num_key_value_heads=HEADS,
-            max_position_embeddings=256,
-            rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
-            rms_norm_eps=1e-6,
-            tie_word_embeddings=False,
-            bos_token_id=0,
-            eos_token_id=0,
-            pad_token_id=0,
-        )
+    model = blank_llama(
+        vocabulary=len(vocabulary), width=WIDTH, neurons=_NEURONS, layers=LAYERS, heads=HEADS, rope_base=ROPE_BASE
     )
     state = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
     named: dict[str, np.ndarray] = {"model.embed_tokens.weight": _embedding(vocabulary, words, rng)}

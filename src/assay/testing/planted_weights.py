@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.testing.blank import blank_llama
 from assay.testing.planted_language import KINDS, VOCABULARY
 
 WIDTH = 192
@@ -163,25 +164,15 @@ def phases(turn: int) -> np.ndarray:
 def assemble(layers: list[tuple[dict[str, np.ndarray], list[Wiring]]], logits: np.ndarray, seed: int) -> Any:
     """A ``LlamaForCausalLM`` in fp32 and evaluation mode, from (attention matrices, neurons) a layer."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     rng = np.random.default_rng([seed, 1])
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(VOCABULARY),
-            hidden_size=WIDTH,
-            intermediate_size=len(layers[0][1]),
-            num_hidden_layers=len(layers),
-            num_attention_heads=HEADS,
-            num_key_value_heads=HEADS,
-            max_position_embeddings=256,
-            rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
-            rms_norm_eps=1e-6,
-            tie_word_embeddings=False,
-            bos_token_id=0,
-            eos_token_id=0,
-            pad_token_id=0,
-        )
+    model = blank_llama(
+        vocabulary=len(VOCABULARY),
+        width=WIDTH,
+        neurons=len(layers[0][1]),
+        layers=len(layers),
+        heads=HEADS,
+        rope_base=ROPE_BASE,
     )
     weights = {"model.embed_tokens.weight": embedding(), "lm_head.weight": unembedding(logits, rng)}
     for i, (attention, wirings) in enumerate(layers):

@@ -50,5 +50,6 @@ def test_each_case(word: str, facts: Facts) -> None:
 def test_reasons_give_the_numbers_that_decided() -> None:
     assert "R² 0.09" in decide(LEARNT._replace(optimum_r2=0.09), LIMITS).reason
     assert decide(LEARNT._replace(over_text=NONE, steps=999), LIMITS).reason.endswith("999 steps")
-    assert "+0.20 bits over the last doubling" in decide(LEARNT._replace(bits=NONE, ranks=NONE, gain=0.2), LIMITS).reason
+    nothing = LEARNT._replace(bits=NONE, ranks=NONE, gain=0.2)
+    assert "+0.20 bits over the last doubling" in decide(nothing, LIMITS).reason
     assert "0.50 [0.30 0.70] bits over whoever knows the text alone" in decide(LEARNT, LIMITS).reason

@@ -97,7 +97,7 @@ class Side:
         self.asked = asked
         rows, adapters = [asked.rows], list(asked.adapters.parameters.values())
         groups = [{"params": rows, "lr": plan.rows_rate}, {"params": adapters, "lr": plan.rate}]
-        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0, fused=True)
         self.seconds: list[float] = []
         self.losses: list[float] = []
 

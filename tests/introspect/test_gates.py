@@ -67,7 +67,7 @@ def whole_pass(subject: Subject, text: Sentences, topology: str, unit: int, laye
 def by_row(asked: Reporter, found: Kept, change: Tensor) -> Tensor:
     """Logits (n, units, vocab) in the order of the sentences."""
     rows = torch.cat([batch.rows for batch in found.batches])
-    logits = torch.cat([asked.logits(batch, change[batch.rows]) for batch in found.batches])
+    logits = torch.cat([asked.subject.unembed(asked.hidden(batch, change[batch.rows])) for batch in found.batches])
     return logits[rows.argsort()]
 
 

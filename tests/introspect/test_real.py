@@ -55,7 +55,9 @@ def test_kept_and_full_passes_of_the_default_model_agree_to_a_ten_thousandth() -
         unit = UnitId(SiteId(layer, "mlp_act"), 7)
         neuron = measured(unit, "random", found.values[layer][:, 7], 1.0)
         with reporter(subject, [neuron], worded, "above", 4, 0) as asked:
-            logits = torch.cat([asked.logits(batch, change[batch.rows])[:, 0] for batch in found.batches])
+            logits = torch.cat(
+                [subject.unembed(asked.hidden(batch, change[batch.rows]))[:, 0] for batch in found.batches]
+            )
         rows = torch.cat([batch.rows for batch in found.batches])
 
         def patched(tensor: torch.Tensor) -> torch.Tensor:

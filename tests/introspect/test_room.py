@@ -35,7 +35,7 @@ def learnt(room: Room) -> tuple[dict[str, np.ndarray], np.ndarray, list[float]]:
 
 def test_parts_that_fit_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     state, said, losses = learnt(Room())
-    whole, sizes = Reporter.logits, list[int]()
+    whole, sizes = Reporter.answers, list[int]()
 
     def tight(self: Reporter, batch: Any, change: Any) -> Any:
         sizes.append(len(batch))
@@ -43,7 +43,7 @@ def test_parts_that_fit_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatc
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, batch, change)
 
-    monkeypatch.setattr(Reporter, "logits", tight)
+    monkeypatch.setattr(Reporter, "answers", tight)
     told: list[str] = []
     room = Room(told.append)
     others, answers, own = learnt(room)
@@ -64,7 +64,7 @@ def test_where_one_sentence_is_too_much_that_is_the_end(monkeypatch: pytest.Monk
             "[enforce fail at alloc_cpu.cpp:116] . DefaultCPUAllocator: can't allocate memory: you tried"
         )
 
-    monkeypatch.setattr(Reporter, "logits", none)
+    monkeypatch.setattr(Reporter, "answers", none)
     with pytest.raises(MachineError, match="one sentence; ask for fewer --neurons-per-layer"):
         learnt(Room())
 
@@ -73,7 +73,7 @@ def test_other_errors_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
     def wrong(self: Reporter, batch: Any, change: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(Reporter, "logits", wrong)
+    monkeypatch.setattr(Reporter, "answers", wrong)
     room = Room()
     with pytest.raises(RuntimeError, match="mat1"):
         learnt(room)

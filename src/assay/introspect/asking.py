@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from assay.core.ids import SiteId, UnitId
 from assay.introspect.kept import Batch
 from assay.introspect.regimes import INT, Doses
-from assay.introspect.reporter import Reporter, answers
+from assay.introspect.reporter import Reporter
 from assay.introspect.scores import expected_digit
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def ask(reporter: Reporter, batches: Sequence[Batch], given: Doses) -> Float[NDA
 
 def _answers(reporter: Reporter, parts: Sequence[Batch], given: Doses) -> Float[NDArray[np.float64], "b units 10"]:
     changes = [torch.from_numpy(given.change[part.rows.numpy()]) for part in parts]
-    logits = (reporter.logits(part, change) for part, change in zip(parts, changes, strict=True))
-    return np.concatenate([answers(own, reporter.wording.digits).double().cpu().numpy() for own in logits])
+    logs = [reporter.answers(part, change) for part, change in zip(parts, changes, strict=True)]
+    return torch.cat(logs).double().cpu().numpy()
 
 
 @torch.no_grad()
@@ -58,7 +58,7 @@ def control_slopes(
             at = 0
             for batch in batches:
                 hidden = reporter.hidden_at(batch, patch.expand(len(batch), -1, -1))
-                logs = answers(reporter.logits_of(hidden), reporter.wording.digits).double().cpu().numpy()
+                logs = reporter.answers_of(hidden).double().cpu().numpy()
                 said[side, at : at + len(batch), :, number] = expected_digit(logs)
                 at += len(batch)
     return (said[1] - said[0]).mean(0) / (_DIGITS[1] - _DIGITS[0])

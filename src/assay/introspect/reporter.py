@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from assay.fit.lora import Adapters, adapters
+from assay.introspect.answers import Head, answer_logs
 from assay.introspect.kept import Batch
 from assay.introspect.patches import patches
 from assay.introspect.room import Room
@@ -63,6 +64,7 @@ class Reporter:
         device = subject.device
         self.centre, self.spread = torch.zeros(subject.d_out, device=device), torch.tensor(1.0, device=device)
         self._digits = torch.tensor(wording.digits, device=device)
+        self._head = Head(subject)
 
     @property
     def start(self) -> int:
@@ -79,9 +81,9 @@ class Reporter:
         seen = torch.cat([self.hidden(batch, still.expand(len(batch), -1)).flatten(0, 1) for batch in batches])
         self.centre = seen.float().mean(0)
         self.spread = (seen.float() - self.centre).square().mean().sqrt().clamp(min=1e-6)
-        logits = self.subject.unembed(seen).float()
-        even = logits.logsumexp(-1).mean() + _AHEAD - math.log(len(self.wording.digits))
-        self.rows[:, -1] = even - logits[:, self._digits].mean(0)
+        logits = self._head(seen).float()
+        even = logits.logsumexp(0).mean() + _AHEAD - math.log(len(self.wording.digits))
+        self.rows[:, -1] = even - logits[self._digits].mean(1)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Everything that is trained, by name."""
@@ -104,23 +106,20 @@ class Reporter:
         self.centre = torch.from_numpy(state["centre"]).to(self.centre)
         self.spread = torch.tensor(float(state["spread"])).to(self.spread)
 
-    def logits(self, batch: Batch, change: Float[Tensor, "b units"]) -> Float[Tensor, "b units vocab"]:
-        """Over the whole vocabulary, for the token that answers, when each neuron's value at the full stop is changed
-        so.
+    def answers(self, batch: Batch, change: Float[Tensor, "b units"]) -> Float[Tensor, "b units ten"]:
+        """The log-probability of each digit under the whole vocabulary, in nats, when each neuron's value at the full
+        stop is changed so.
 
         Each unit's question is answered with only that unit changed.
         """
-        return self.logits_of(self.hidden(batch, change))
+        return self.answers_of(self.hidden(batch, change))
 
-    def logits_of(self, hidden: Float[Tensor, "*n d_out"]) -> Float[Tensor, "*n vocab"]:
+    def answers_of(self, hidden: Float[Tensor, "*n d_out"]) -> Float[Tensor, "*n ten"]:
         """The same from what the head is given."""
-        flat = hidden.flatten(
-            0, -2
-        )  # as one matrix: of a stack of them torch would multiply each with a copy of the head
+        flat = hidden.flatten(0, -2)
         known = (flat.float() - self.centre) / self.spread
-        own = known @ self.rows[:, :-1].T + self.rows[:, -1]
-        logits = self.subject.unembed(flat).float().index_add(-1, self._digits, own)
-        return logits.unflatten(0, hidden.shape[:-1])
+        added = self.rows[:, :-1] @ known.T + self.rows[:, -1:]
+        return answer_logs(self._head(flat), self._digits, added).unflatten(0, hidden.shape[:-1])
 
     def hidden(self, batch: Batch, change: Float[Tensor, "b units"]) -> Float[Tensor, "b units d_out"]:
         """What the head is given at the token before the answer."""
@@ -169,12 +168,6 @@ def new_rows(subject: Subject, wording: Wording) -> nn.Parameter:
     return nn.Parameter(torch.zeros(len(wording.digits), subject.d_out + 1, device=subject.device))
 
 
-def answers(logits: Float[Tensor, "*n vocab"], digits: Sequence[int]) -> Float[Tensor, "*n ten"]:
-    """The log-probability of each digit under the whole vocabulary, in nats."""
-    return torch.log_softmax(logits.float(), -1)[..., torch.tensor(digits, device=logits.device)]
-
-
-def loss(logits: Float[Tensor, "b units vocab"], digits: Sequence[int], right: Int[Tensor, "b units"]) -> Tensor:
+def loss(logs: Float[Tensor, "b units ten"], right: Int[Tensor, "b units"]) -> Tensor:
     """Mean cross-entropy of the right digits under the whole vocabulary, in nats."""
-    targets = torch.tensor(digits)[right].to(logits.device)
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+    return -logs.gather(-1, right.to(logs.device)[..., None]).mean()

@@ -91,7 +91,7 @@ def train(
         {"params": [reporter.rows], "lr": plan.rows_rate},
         {"params": list(reporter.adapters.parameters.values()), "lr": rate},
     ]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0)
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0, fused=True)
     epochs = plan.epochs_of(regime)
     steps = epochs * len(lesson.batches)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, plan.warmup))
@@ -150,7 +150,7 @@ def step_loss(reporter: Reporter, batch: Batch, given: Doses) -> Tensor:
     """The loss on one batch."""
     rows = batch.rows.numpy()
     change, right = torch.from_numpy(given.change[rows]), torch.from_numpy(given.digits[rows])
-    return loss(reporter.logits(batch, change), reporter.wording.digits, right)
+    return loss(reporter.answers(batch, change), right)
 
 
 def _share(step: int, steps: int, warmup: float) -> float:

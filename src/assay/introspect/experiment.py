@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from assay.core.memory import peak_rss_mb
+from assay.introspect.clock import Clock
 from assay.introspect.grounds import Loader, make_loader
 from assay.introspect.kept import BATCH
 from assay.introspect.layer import Asked, study_layer
 from assay.introspect.neurons import Neuron, choose_neurons
+from assay.introspect.parts import Part, parts_of
 from assay.introspect.request import ReportOutcome as ReportOutcome
 from assay.introspect.request import ReportRequest as ReportRequest
 from assay.introspect.room import enough_memory
@@ -76,10 +77,17 @@ def report(
     if writer.taken_up:
         progress(f"taking up {writer.id}, which was broken off")
     cells: list[dict[str, Any]] = []
+    parts = parts_of(request, {name: loader.load(name).n_layers for name in request.models})
+    clock = Clock([part.cost(request, plan) for part in parts], progress)
     with writer:
-        for part in _parts(request, loader):
-            with enough_memory(part.name):
-                cells += _done(writer, part) or _study(writer, part, request, corpus, loader, limits, plan, progress)
+        for part in parts:
+            if done := _done(writer, part):
+                clock.skip()
+            else:
+                with enough_memory(part.name):
+                    done = _study(writer, part, request, corpus, loader, limits, plan, clock)
+                clock.next()
+            cells += done
         result = {"run": writer.id, "cells": cells, **summarise(cells)}
         result["summary"] |= {
             "seconds": round(time.monotonic() - started, 1),
@@ -89,31 +97,6 @@ def report(
         }
         write_run(writer, result)
     return ReportOutcome(writer.path, result)
-
-
-class Part(NamedTuple):
-    """What is studied, stored and taken up as one: the neurons of one layer, asked in one way with one thing
-    trained."""
-
-    model: str
-    topology: str
-    trainable: str
-    layer: int
-
-    @property
-    def name(self) -> str:
-        """As a file's name."""
-        plain = "".join(c if c.isalnum() or c in "-." else "_" for c in self.model)
-        return f"{plain}-{self.topology}-{self.trainable}-L{self.layer}"
-
-
-def _parts(request: ReportRequest, loader: Loader) -> Iterator[Part]:
-    for model in request.models:
-        layers = request.layers_of(model, loader.load(model).n_layers)
-        for topology in request.topologies:
-            for trainable in request.trainable:
-                for layer in layers:
-                    yield Part(model, topology, trainable, layer)
 
 
 def _done(writer: RunWriter, part: Part) -> list[dict[str, Any]]:
@@ -134,16 +117,17 @@ def _study(
     loader: Loader,
     limits: Thresholds,
     plan: Plan,
-    progress: Progress,
+    clock: Clock,
 ) -> list[dict[str, Any]]:
     size = request.size
     grounds = loader.grounds(part.model, part.topology, part.trainable, corpus)
     values = grounds.main.fit.values[part.layer]
     neurons = choose_neurons(grounds.main.meter, part.layer, values, size.neurons, request.seed)
-    sizes = (size.sentences // 2, size.sentences)
-    asked = Asked(part.topology, part.trainable, request.regimes, sizes, size.draws, request.seed, plan, limits)
+    asked = Asked(part.topology, part.trainable, request.regimes, size.halves, size.draws, request.seed, plan, limits)
+    teacher = clock.teacher(lambda trial: part.lesson_cost(trial, plan))
     studied = [
-        study_layer(grounds.main, grounds.others, group, asked, progress) for group in _groups(neurons, part.topology)
+        study_layer(grounds.main, grounds.others, group, asked, clock, teacher)
+        for group in _groups(neurons, part.topology)
     ]
     arrays, text = write_part(studied)
     writer.tensors(part.name, arrays)

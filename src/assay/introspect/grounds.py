@@ -90,10 +90,9 @@ class Loader:
         counts = (size.wide, size.choose, size.test)
         sentences = Parts(*gather(meter, corpus, worded.stop, counts, request.seed))
         layers = request.layers_of(name, learner.n_layers)
-        sizes = (size.sentences // 2, size.sentences)
 
         def made(learner: Subject, meter: Subject, read: Parts) -> Ground:
-            return prepare(learner, meter, worded, read, layers, sizes, below, self.progress, self.room)
+            return prepare(learner, meter, worded, read, layers, size.halves, below, self.progress, self.room)
 
         main = made(learner, meter, sentences)
         if "nat" not in request.regimes:

@@ -33,6 +33,11 @@ class Effort(NamedTuple):
     epochs: int
     patched_epochs: int
 
+    @property
+    def halves(self) -> tuple[int, int]:
+        """The numbers of sentences that are taught on: half of them, and all."""
+        return self.sentences // 2, self.sentences
+
 
 EFFORTS: Mapping[str, Effort] = {
     "smoke": Effort(2, 1, 2, 400, 1000, 200, 200, 2, 3, 3),

@@ -1,0 +1,72 @@
+"""How long the rest of a run will take, told with its progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from assay.introspect.group import Course, Learnt, Teacher, Trial, teach
+
+if TYPE_CHECKING:
+    from assay.introspect.ground import Progress
+
+_LEAST = 0.01  # share of the work after which a time is told at all
+
+
+class Clock:
+    """Progress that says how much time is left, by the work that is done since it was made.
+
+    Args:
+        costs: what each part of the run costs, in any unit.
+        progress: where messages go.
+
+    Work that was found done does not count, neither for the pace nor as work that is left.
+    """
+
+    def __init__(self, costs: Sequence[int], progress: Progress, now: Callable[[], float] = time.monotonic) -> None:
+        self._costs, self._progress, self._now = costs, progress, now
+        self._started, self._skipped = now(), 0
+        self._part, self._within, self._lesson = 0, 0, 0
+
+    def __call__(self, message: str, share: float | None = None) -> None:
+        """Pass a message on; ``share`` of the present lesson is over."""
+        left = self.left(share or 0.0)
+        self._progress(message if left is None else f"{message}, {_said(left)} left", share)
+
+    def skip(self) -> None:
+        """The present part was done before."""
+        self._skipped += self._costs[self._part]
+        self.next()
+
+    def next(self) -> None:
+        """The present part is over, whatever was left of it."""
+        self._part, self._within, self._lesson = self._part + 1, 0, 0
+
+    def left(self, share: float = 0.0) -> float | None:
+        """Seconds, when so much of the present lesson is over; None as long as little is known."""
+        if self._part >= len(self._costs):
+            return None
+        within = min(self._within + share * self._lesson, self._costs[self._part])
+        done = sum(self._costs[: self._part]) + within - self._skipped
+        rest = sum(self._costs[self._part :]) - within
+        if done < _LEAST * (done + rest):
+            return None
+        return rest * (self._now() - self._started) / done
+
+    def teacher(self, cost: Callable[[Trial], int], teacher: Teacher = teach) -> Teacher:
+        """A teacher each of whose lessons is so much of the present part's cost."""
+
+        def teaching(lessons: Course, progress: Progress) -> Learnt:
+            self._lesson = cost(lessons.trial)
+            learnt = teacher(lessons, progress)
+            self._within, self._lesson = self._within + self._lesson, 0
+            return learnt
+
+        return teaching
+
+
+def _said(seconds: float) -> str:
+    """about 40 min, about 2 h 10 min"""
+    minutes = max(1, round(seconds / 60))
+    return f"about {minutes} min" if minutes < 90 else f"about {minutes // 60} h {minutes % 60} min"

@@ -1,11 +1,12 @@
 """The figures of docs/findings/self-report.md, from stored runs of ``assay report``.
 
     assay report --models ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0 --topology S --trainable finetune \\
-        --regime nat --effort standard --neurons-per-layer 1 --train-examples 2000 --seed SEED
-    assay report --models ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0 --topology Q --regime nat,int,int10 \\
-        --effort standard --neurons-per-layer 3 --seed SEED
-    assay report --topology S --trainable full --regime nat --layers 5,20,29 --neurons-per-layer 1
-    assay report --topology Q --regime nat,int,int10
+        --regime nat --neurons-per-layer 1 --seed SEED
+    assay report --models ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0 --regime nat,int,int10 \\
+        --neurons-per-layer 3 --seed SEED
+    assay report --layers 5,13,20,27,28,29 --topology S --regime nat
+    assay report --layers 5,13,20,27,28,29 --regime nat,int
+    assay report --layers 5,13,20,27,28,29 --regime int10
     python scripts/self_report.py RUN [RUN ...]
 
 RUN are directories of such runs, in any order; runs of one kind with several seeds are taken together, and a neuron

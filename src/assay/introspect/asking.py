@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from assay.core.ids import SiteId, UnitId
 from assay.introspect.kept import Batch
+from assay.introspect.patches import patches
 from assay.introspect.regimes import INT, Doses
 from assay.introspect.reporter import Reporter
 from assay.introspect.scores import expected_digit
@@ -49,8 +50,7 @@ def control_slopes(
     up and down as the neuron's patches do, at every sentence of ``batches``.
     """
     vectors = _controls(reporter, seed)
-    reach = [INT[regime] * neuron.sd * neuron.write_norm * _FAR for neuron in neurons]
-    scale = torch.tensor(reach).to(vectors)
+    scale = _lengths(reporter, neurons, batches, regime).to(vectors)
     said = np.zeros((2, sum(map(len, batches)), len(neurons), len(vectors)))
     for number, vector in enumerate(vectors):
         for side, sign in enumerate((-1.0, 1.0)):
@@ -62,6 +62,19 @@ def control_slopes(
                 said[side, at : at + len(batch), :, number] = expected_digit(logs)
                 at += len(batch)
     return (said[1] - said[0]).mean(0) / (_DIGITS[1] - _DIGITS[0])
+
+
+def _lengths(
+    reporter: Reporter, neurons: Sequence[Neuron], batches: Sequence[Batch], regime: str
+) -> Float[torch.Tensor, " units"]:
+    """How long the neurons' own patches are in the residual, up and down, mean over sentences."""
+    reach = torch.tensor([INT[regime] * neuron.sd * _FAR for neuron in neurons])
+    found = [
+        patches(reporter.subject, reporter.units, batch, sign * reach.expand(len(batch), -1)).float().norm(dim=-1)
+        for batch in batches
+        for sign in (-1.0, 1.0)
+    ]
+    return torch.cat(found).mean(0)
 
 
 def _controls(reporter: Reporter, seed: int) -> torch.Tensor:

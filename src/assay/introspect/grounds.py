@@ -69,7 +69,13 @@ class Loader:
         taught = "; ".join(
             f"{name} in {short(self.load(name).dtype)} ({self._why(name)})" for name in self.request.models
         )
-        return f"reporters taught: {taught}; answers, patches and slopes measured in fp32"
+        said = f"reporters taught: {taught}; answers, patches and slopes measured in fp32"
+        if normed := [name for name in self.request.models if not self.load(name).adds_directly]:
+            said += (
+                f"; in {', '.join(normed)} a norm stands between neuron and residual, so that patches are no rank-1 "
+                "change: the layer is run with the neuron edited"
+            )
+        return said
 
     def _why(self, name: str) -> str:
         return "small products gain nothing from bf16" if name in self._widened else self.load(name).reason

@@ -205,7 +205,7 @@ def _reports() -> list[dict[str, Any]]:
     same |= {"trainable": "above", "verdict": "reads", "reason": "relative slope 0.80 [0.70 0.90]"}
     names = ("bits", "bits_lo", "bits_hi", "spearman", "r2", "digit_mass", "over_text", "over_text_lo", "over_text_hi")
     names += ("gap_closed", "causal_slope", "optimal_slope", "optimal_r2", "relative_slope", "relative_slope_lo")
-    names += ("relative_slope_hi", "specificity", "gain", "drift")
+    names += ("relative_slope_hi", "specificity", "optimal_specificity", "gain", "drift")
     names += ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
     scores = {name: 0.1 + i / 100 for i, name in enumerate(names)}
     unknown = dict.fromkeys(("over_text", "over_text_lo", "over_text_hi", "text", "other_model", "blind", "shuffled"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from assay.fit.ridge import Ridge
 from assay.introspect import asking
-from assay.introspect.asking import control_slopes
+from assay.introspect.asking import control_slopes, controls, linear_control_slopes
 from assay.introspect.grounds import make_loader
 from assay.introspect.patches import patches
 from assay.introspect.reporter import Reporter, reporter
@@ -49,6 +51,22 @@ def test_control_patches_are_as_long_in_the_residual_as_the_neurons_own(
     if name == "olmo2":
         written = torch.stack([subject.write_vector(unit) for unit in answering.units]).norm(dim=1)
         assert not torch.allclose(expected, 3 * asking._FAR * written, rtol=0.2)  # what it would be without the norm
+
+
+def test_the_best_linear_reader_is_moved_by_the_same_patches() -> None:
+    subject = tiny("llama", torch.float32)
+    found, asked, rng = kept(subject, sentences(), "Q"), neurons(1), np.random.default_rng(0)
+    readers = [
+        Ridge(np.ones(subject.d_model), rng.standard_normal((subject.d_model, 1)), np.ones(1), np.ones(1))
+        for _ in asked
+    ]
+    slopes = linear_control_slopes(subject, asked, readers, found.batches, "int", 0)
+    given = controls(subject, asked, found.batches, "int", 0).double().numpy()
+    x = rng.standard_normal(subject.d_model)
+    for unit, reader in enumerate(readers):
+        for number, patch in enumerate(given[unit]):
+            up, down = (float(reader.predict((x + sign * patch)[None])[0, 0]) for sign in (1, -1))
+            assert slopes[unit, number] == pytest.approx((up - down) / 7)
 
 
 def test_a_run_says_where_patches_are_no_rank_1_change() -> None:

@@ -94,6 +94,8 @@ def print_reports_unit(run: Run, unit: UnitId) -> None:
         for name in ("causal_slope", "optimal_slope", "relative_slope"):
             table.add_row(name.replace("_", " "), beside(cell[name], cell[f"{name}_lo"], cell[f"{name}_hi"]))
         table.add_row("control patches", score_text(cell["specificity"]))
+        if (optimal := cell.get("optimal_specificity")) is not None:
+            table.add_row("  move the best linear reader by", score_text(optimal))
         if cell["drift"]:
             table.add_row("drift, in its standard deviations", score_text(cell["drift"]))
         console.print(table)

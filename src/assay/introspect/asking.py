@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from assay.core.ids import SiteId, UnitId
+from assay.core.ids import UnitId
 from assay.introspect.kept import Batch
 from assay.introspect.patches import patches
 from assay.introspect.regimes import INT, Doses
@@ -18,7 +18,9 @@ from assay.introspect.reporter import Reporter
 from assay.introspect.scores import expected_digit
 
 if TYPE_CHECKING:
+    from assay.fit.ridge import Ridge
     from assay.introspect.neurons import Neuron
+    from assay.model import Subject
 
 CONTROLS = 10  # other neurons, and as many random directions
 _FAR = 1.2816  # standard deviations: the middle of the first and of the last fifth
@@ -49,40 +51,61 @@ def control_slopes(
     First those along what other neurons of the layer write, drawn at random, then random directions. Each goes as far
     up and down as the neuron's patches do, at every sentence of ``batches``.
     """
-    vectors = _controls(reporter, seed)
-    scale = _lengths(reporter, neurons, batches, regime).to(vectors)
-    said = np.zeros((2, sum(map(len, batches)), len(neurons), len(vectors)))
-    for number, vector in enumerate(vectors):
+    given = controls(reporter.subject, neurons, batches, regime, seed)
+    said = np.zeros((2, sum(map(len, batches)), *given.shape[:2]))
+    for number in range(given.shape[1]):
         for side, sign in enumerate((-1.0, 1.0)):
-            patch = (sign * scale[:, None] * vector)[None]
             at = 0
             for batch in batches:
-                hidden = reporter.hidden_at(batch, patch.expand(len(batch), -1, -1))
+                hidden = reporter.hidden_at(batch, (sign * given[:, number]).expand(len(batch), -1, -1))
                 logs = reporter.answers_of(hidden).double().cpu().numpy()
                 said[side, at : at + len(batch), :, number] = expected_digit(logs)
                 at += len(batch)
     return (said[1] - said[0]).mean(0) / (_DIGITS[1] - _DIGITS[0])
 
 
+def linear_control_slopes(
+    subject: Subject,
+    neurons: Sequence[Neuron],
+    readers: Sequence[Ridge],
+    batches: Sequence[Batch],
+    regime: str,
+    seed: int,
+) -> Float[NDArray[np.float64], "units controls"]:
+    """What :func:`control_slopes` gives for the best linear reader of each neuron: the same patches move its number."""
+    given = controls(subject, neurons, batches, regime, seed).double().cpu().numpy()
+    moved = [2 * own @ reader.weights[:, 0] for own, reader in zip(given, readers, strict=True)]
+    return np.stack(moved) / (_DIGITS[1] - _DIGITS[0])
+
+
+@torch.no_grad()
+def controls(
+    subject: Subject, neurons: Sequence[Neuron], batches: Sequence[Batch], regime: str, seed: int
+) -> Float[torch.Tensor, "units controls d_model"]:
+    """Patches that are not of the neurons, as long as theirs: along writes of other neurons, then random directions."""
+    vectors = _directions(subject, neurons, seed)
+    return _lengths(subject, neurons, batches, regime).to(vectors)[:, None, None] * vectors
+
+
 def _lengths(
-    reporter: Reporter, neurons: Sequence[Neuron], batches: Sequence[Batch], regime: str
+    subject: Subject, neurons: Sequence[Neuron], batches: Sequence[Batch], regime: str
 ) -> Float[torch.Tensor, " units"]:
     """How long the neurons' own patches are in the residual, up and down, mean over sentences."""
+    units = [neuron.unit for neuron in neurons]
     reach = torch.tensor([INT[regime] * neuron.sd * _FAR for neuron in neurons])
     found = [
-        patches(reporter.subject, reporter.units, batch, sign * reach.expand(len(batch), -1)).float().norm(dim=-1)
+        patches(subject, units, batch, sign * reach.expand(len(batch), -1)).float().norm(dim=-1)
         for batch in batches
         for sign in (-1.0, 1.0)
     ]
     return torch.cat(found).mean(0)
 
 
-def _controls(reporter: Reporter, seed: int) -> torch.Tensor:
-    """(controls, d_model) unit vectors: writes of other neurons, then random ones."""
-    subject, layer = reporter.subject, reporter.layer
-    site = SiteId(layer, "mlp_act")
-    rng = np.random.default_rng([seed, layer, 3])
-    asked = {unit.number for unit in reporter.units}
+def _directions(subject: Subject, neurons: Sequence[Neuron], seed: int) -> Float[torch.Tensor, "controls d_model"]:
+    """Unit vectors: writes of other neurons of the layer, then random ones."""
+    site = neurons[0].unit.site
+    rng = np.random.default_rng([seed, site.layer, 3])
+    asked = {neuron.unit.number for neuron in neurons}
     others = [int(i) for i in rng.permutation(subject.width(site)) if int(i) not in asked][:CONTROLS]
     writes = torch.stack([subject.write_vector(UnitId(site, i)) for i in others]).float()
     drawn = torch.from_numpy(rng.standard_normal((CONTROLS, subject.d_model))).to(writes)

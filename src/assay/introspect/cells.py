@@ -42,7 +42,8 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
     relative, slope = slopes.relative(best), slopes.slope()
     if heard.controls is None:
         raise ValueError("a cell needs control patches")
-    control = float(np.quantile(np.abs(heard.controls[unit]), limits.control))
+    control = _strongest(heard.controls[unit], limits)
+    optimal_control = _optimal_control(found, patched, unit, limits)
     over_text, baselines = _baselines(found, own, unit, regime)
     shuffled = _paired(found, own, found.told.get("shuffled"), unit) if regime == "nat" else None
     gain = _gain(found, unit, regime, size)
@@ -56,6 +57,8 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         slope.interval(),
         relative.interval(),
         control,
+        best.slope().value,
+        optimal_control,
         gain,
         heard.steps,
         heard.by_heart,
@@ -76,6 +79,7 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         "optimal_r2": number(best_r2),
         **numbers(relative, "relative_slope"),
         "specificity": number(control),
+        "optimal_specificity": None if optimal_control is None else number(optimal_control),
         "gain": None if gain is None else number(gain),
         **_drift(found, own, heard, unit, regime),
         "steps": facts.steps,
@@ -98,11 +102,24 @@ def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Threshol
     row |= dict.fromkeys(("digit_mass", "specificity", "gain", "drift_r", "bits_own"))
     row |= _as_baselines({"probe_after": found.bits_of(found.probe[regime][:, :, unit], regime, unit)})
     row |= {**numbers(best.slope(), "optimal_slope"), "optimal_r2": number(best_r2), "drift": 0.0, "n": 0, "steps": 0}
+    control = _optimal_control(found, regime if regime in INT else "int", unit, limits)
+    row |= {"optimal_specificity": None if control is None else number(control)}
     row |= {"plateau": False, "by_heart": False, "tests": {}, "sizes": {}, "calibration": [], "dose": {}}
     return row | {
         "verdict": UNREADABLE,
         "reason": "the best linear reader can't see these patches on the choose split; not taught",
     }
+
+
+def _strongest(slopes: Float[np.ndarray, " controls"], limits: Thresholds) -> float:
+    """What so many of the control slopes, without their sign, stay below."""
+    return float(np.quantile(np.abs(slopes), limits.control))
+
+
+def _optimal_control(found: Evidence, regime: str, unit: int, limits: Thresholds) -> float | None:
+    """The same of the best linear reader; None in runs of earlier versions."""
+    own = found.optimum_controls.get(regime)
+    return None if own is None else _strongest(own[unit], limits)
 
 
 def _drift(found: Evidence, own: Answered, heard: Said, unit: int, regime: str) -> dict[str, float | None]:

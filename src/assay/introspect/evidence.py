@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -43,6 +43,8 @@ class Evidence:
     baseline that reads words, by the choose split. ``probe``: for each regime what the best linear probe after the
     neuron says. ``optimum``: for each regime of patches the number that the best linear reader says. ``sibling``:
     whether the other model is of the same size. ``blocked``: no later token can see these neurons.
+    ``optimum_controls``: for each regime of patches (units, controls), how much patches that are not of the neuron move
+    that reader's number; nothing in runs of earlier versions.
     """
 
     neurons: Sequence[Neuron]
@@ -57,6 +59,7 @@ class Evidence:
     optimum: Mapping[str, Float[np.ndarray, "_ n units"]]
     sibling: bool
     blocked: bool
+    optimum_controls: Mapping[str, Float[np.ndarray, "units controls"]] = field(default_factory=dict)
 
     def answered(self, logs: Float[np.ndarray, "draws n 10"], regime: str, unit: int) -> Answered:
         """Answers about one unit with what would be right, draw after draw."""

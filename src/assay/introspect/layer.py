@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 
+from assay.introspect.asking import linear_control_slopes
 from assay.introspect.baselines import (
     Parts,
     Told,
@@ -23,6 +24,7 @@ from assay.introspect.cells import cells_of
 from assay.introspect.evidence import Evidence, Said, read_off
 from assay.introspect.ground import Ground, Progress
 from assay.introspect.group import NULL, Teacher, Trial, course, doses_drawn, hear, teach
+from assay.introspect.kept import Batch
 from assay.introspect.neurons import Neuron
 from assay.introspect.optimum import Optimum, linear_optimum
 from assay.introspect.regimes import INT, Doses
@@ -116,6 +118,7 @@ def _evidence(
         {regime: _linear(ground, neurons, own, tests[regime], "test") for regime, own in optima.items()},
         others.sibling is not None and others.same_size,
         asked.topology == "Q" and layer == ground.learner.n_layers - 1,
+        {regime: _linear_controls(ground, neurons, own, regime, asked.seed) for regime, own in optima.items()},
     )
 
 
@@ -159,8 +162,7 @@ def _hear_all(
     progress: Progress,
 ) -> dict[tuple[str, int], Said]:
     """What reporters say by regime and number of sentences; where a neuron is not worth teaching there is NaN."""
-    batches = ground.test.batches
-    apart = batches[:: max(1, len(batches) // CONTROL_BATCHES)][:CONTROL_BATCHES]
+    apart = _apart(ground)
     heard: dict[tuple[str, int], Said] = {}
     for regime in asked.regimes:
         places = list(readable[regime])
@@ -176,6 +178,12 @@ def _hear_all(
                 found = hear(lessons, learnt, {regime: given[regime][:1]})
             heard[regime, size] = found.placed(places, len(neurons)).said
     return heard
+
+
+def _apart(ground: Ground) -> tuple[Batch, ...]:
+    """The test sentences on which control patches are tried: some short, some long."""
+    batches = ground.test.batches
+    return batches[:: max(1, len(batches) // CONTROL_BATCHES)][:CONTROL_BATCHES]
 
 
 def _controls(
@@ -228,6 +236,14 @@ def _linear(
         adds = getattr(ground.adds(neuron.unit), part)
         found.append(np.stack([optimum.says(after + adds(one.change[:, unit])) for one in given]))
     return np.stack(found, -1)
+
+
+def _linear_controls(
+    ground: Ground, neurons: list[Neuron], optima: Sequence[Optimum], regime: str, seed: int
+) -> Float[NDArray[np.float64], "units controls"]:
+    """How much patches that are not of the neuron move the number of its best linear reader."""
+    readers = [optimum.reader for optimum in optima]
+    return linear_control_slopes(ground.meter, neurons, readers, _apart(ground), regime, seed)
 
 
 def _read_patched(

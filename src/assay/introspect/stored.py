@@ -19,7 +19,7 @@ from assay.introspect.verdicts import Thresholds
 from assay.store import Run
 
 Arrays = dict[str, NDArray[Any]]
-_KINDS = ("put_in", "told", "probe", "optimum")
+_KINDS = ("put_in", "told", "probe", "optimum", "optimum_controls")
 
 
 class Pack(NamedTuple):
@@ -68,6 +68,7 @@ def unpack(packed: Pack) -> Evidence:
         _under(arrays, "optimum"),
         told["sibling"],
         told["blocked"],
+        _under(arrays, "optimum_controls"),
     )
 
 

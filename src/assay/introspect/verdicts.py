@@ -40,10 +40,11 @@ class Facts(NamedTuple):
     that learnt shuffled numbers. ``ranks``: rank correlation of answers and what is right, less that of a reporter
     that learnt shuffled numbers, without its sign. ``sibling``: whether one of the text baselines is a model of the
     same size with the same budget. ``optimum_r2``: of the best linear reader. ``slope``, ``relative``: of the
-    expected digit on what was put in. ``control``: the control slopes' quantile. ``gain``: bits gained over the last
-    doubling of the data, None where it was not doubled. ``steps``: of training. ``by_heart``: whether that ended
-    because what was seen was told far better than what was not. ``began``: whether answers are related to what is
-    right in any regime that was tested, or none can be since no later token sees the neuron.
+    expected digit on what was put in. ``control``: the control slopes' quantile. ``optimum_slope``,
+    ``optimum_control``: both of the best linear reader, the latter None where it was not measured. ``gain``: bits
+    gained over the last doubling of the data, None where it was not doubled. ``steps``: of training. ``by_heart``:
+    whether that ended because what was seen was told far better than what was not. ``began``: whether answers are
+    related to what is right in any regime that was tested, or none can be since no later token sees the neuron.
     """
 
     bits: Interval
@@ -55,6 +56,8 @@ class Facts(NamedTuple):
     slope: Interval
     relative: Interval
     control: float
+    optimum_slope: float
+    optimum_control: float | None
     gain: float | None
     steps: int
     by_heart: bool = False
@@ -78,7 +81,8 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
     if facts.relative.value >= limits.reads and facts.relative.lo > 0:
         if facts.slope.lo > facts.control:
             return Verdict(READS, f"{told}; slope {facts.slope.value:.3f}, control patches {facts.control:.3f}")
-        return Verdict(BETWEEN, f"{told}, but control patches move the answer as much: {facts.control:.3f}")
+        both = f"slope {facts.slope.value:.3f}, control patches {facts.control:.3f}"
+        return Verdict(BETWEEN, f"{told}, but control patches move the answer as much: {both}{_of_optimum(facts)}")
     learnt = facts.ranks.lo > limits.related
     learnt |= facts.bits.lo > 0 and (facts.over_shuffled is None or facts.over_shuffled.lo > 0)
     still = facts.relative.hi <= limits.near_zero
@@ -104,6 +108,13 @@ def decide(facts: Facts, limits: Thresholds) -> Verdict:
 def plateau(facts: Facts, limits: Thresholds) -> bool:
     """Whether more data and longer training promise nothing more."""
     return facts.gain is not None and facts.gain <= limits.plateau and _enough(facts, limits) and facts.began
+
+
+def _of_optimum(facts: Facts) -> str:
+    if facts.optimum_control is None:
+        return ""
+    also = ", so that none can be told from this neuron's" if facts.optimum_control >= facts.optimum_slope else ""
+    return f"; the best linear reader's {facts.optimum_slope:.3f} and {facts.optimum_control:.3f}{also}"
 
 
 def _enough(facts: Facts, limits: Thresholds) -> bool:

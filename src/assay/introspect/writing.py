@@ -16,7 +16,7 @@ _COLUMNS = ("model", "layer", "layers_left", "unit", "stratum", "topology", "reg
 _SCORES = (
     *("bits", "bits_lo", "bits_hi", "spearman", "r2", "digit_mass", "over_text", "over_text_lo", "over_text_hi"),
     *("gap_closed", "causal_slope", "optimal_slope", "optimal_r2", "relative_slope", "relative_slope_lo"),
-    *("relative_slope_hi", "specificity", "gain", "drift"),
+    *("relative_slope_hi", "specificity", "optimal_specificity", "gain", "drift"),
 )
 
 
@@ -72,7 +72,12 @@ def _evidence(number: int, cell: Mapping[str, Any]) -> list[dict[str, Any]]:
             {k: v for k, v in nulls.items() if v is not None},
             {k: v for k, v in probes.items() if v is not None},
         ),
-        ("report", "relative_slope", {"control": cell["specificity"]}, {"optimal_slope": cell["optimal_slope"]}),
+        (
+            "report",
+            "relative_slope",
+            {"control": cell["specificity"]},
+            {name: cell[name] for name in ("optimal_slope", "optimal_specificity")},
+        ),
     ]
     return [
         {

@@ -83,7 +83,14 @@ REPORTS = pa.schema(  # only in runs of `assay report`: a row a cell
         *_optional(bits=_REAL, bits_lo=_REAL, bits_hi=_REAL, spearman=_REAL, r2=_REAL, digit_mass=_REAL),
         *_optional(over_text=_REAL, over_text_lo=_REAL, over_text_hi=_REAL, gap_closed=_REAL),
         *_optional(causal_slope=_REAL, optimal_slope=_REAL, optimal_r2=_REAL, relative_slope=_REAL),
-        *_optional(relative_slope_lo=_REAL, relative_slope_hi=_REAL, specificity=_REAL, gain=_REAL, drift=_REAL),
+        *_optional(
+            relative_slope_lo=_REAL,
+            relative_slope_hi=_REAL,
+            specificity=_REAL,
+            optimal_specificity=_REAL,
+            gain=_REAL,
+            drift=_REAL,
+        ),
         *_required(verdict=_TEXT, reason=_TEXT),
         *_optional(text=_REAL, other_model=_REAL, blind=_REAL, shuffled=_REAL, probe_before=_REAL, probe_after=_REAL),
     ]

@@ -9,9 +9,9 @@
     assay report --layers 5,13,20,27,28,29 --regime int10
     python scripts/self_report.py RUN [RUN ...]
 
-RUN are directories of such runs, in any order; runs of one kind with several seeds are taken together, and a neuron
-that was drawn twice counts once. Written are ``self-report.json`` and ``self-report.svg``; printed are the tables of
-the page, which a test compares with the JSON.
+RUN are directories of such runs, in any order; runs of one kind with several seeds are taken together. A trial is one
+neuron under one seed: of sentences, patches and training. Written are ``self-report.json``, ``self-report.svg`` and
+``self-report-more.svg``; printed are the tables of the page, which a test compares with the JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ import numpy as np
 import vl_convert
 
 from assay.draw import BLUE, GREEN, NOISE, NULL, PURPLE, SKY, VERMILION, dressed
+from assay.introspect.figure import amounts, doses, drift, sizes
+from assay.introspect.stored import recompute
 from assay.introspect.summary import summarise
 from assay.store import open_run
 
@@ -46,68 +48,64 @@ WORDS = (
     "fails",
     "unreadable",
 )
-KEPT = ("model", "layer", "layers_left", "unit", "stratum", "topology", "regime", "trainable", "sentences", "steps")
-KEPT += (
-    "bits",
-    "bits_lo",
-    "bits_hi",
-    "bits_own",
-    "spearman",
-    "digit_mass",
-    "gap_closed",
-    "causal_slope",
-    "drift",
-    "drift_r",
+KEPT = (
+    *("model", "layer", "layers_left", "unit", "stratum", "topology", "regime", "trainable", "sentences", "steps"),
+    *("bits", "bits_lo", "bits_hi", "bits_own", "spearman", "digit_mass", "gap_closed", "gain", "plateau"),
+    *("causal_slope", "optimal_r2", "optimal_slope", "relative_slope", "relative_slope_lo", "relative_slope_hi"),
+    *("specificity", "optimal_specificity", "drift", "drift_r", "baselines", "verdict", "reason", "dose", "sizes"),
 )
-KEPT += (
-    "optimal_r2",
-    "optimal_slope",
-    "relative_slope",
-    "relative_slope_lo",
-    "relative_slope_hi",
-    "specificity",
-    "gain",
-)
-KEPT += ("plateau", "baselines", "verdict")
+REGIMES = ("nat", "int", "int10")
+TAUGHT = {"nat": "natural values", "int": "patches ×1", "int10": "patches ×10"}
+SAME_SCALE = {"nat": ("nat", "int", "int10"), "int": ("nat", "int", "int10"), "int10": ("int10",)}
 REPLICATES = 2000
+GROWN = ("ladder-12-0", "smollm2-135m")  # of which it is shown what more sentences bring
 SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"]
 
 
 def gathered(paths: Sequence[str]) -> list[dict[str, Any]]:
-    """The cells of all runs, a neuron once in each way that it was asked about."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    """The cells of all runs, made again from the stored answers by today's rule."""
+    found: list[dict[str, Any]] = []
     for path in paths:
         run = open_run(path)
-        for cell in run.result()["cells"]:
-            key = tuple(cell[name] for name in ("model", "unit", "topology", "regime", "trainable", "sentences"))
+        for cell in (again.now for again in recompute(run)):
             own = {name: cell[name] for name in KEPT} | {"seed": run.spec["asked"]["seed"]}
             own["tests"] = {
                 name: {part: test.get(part) for part in ("bits", "relative_slope")}
                 for name, test in cell["tests"].items()
+                if name in SAME_SCALE[cell["regime"]]
             }
-            own["sizes"] = {size: bits["bits"] for size, bits in cell["sizes"].items()}
-            own["dose"] = cell["dose"]
-            found.setdefault(key, own)
-    return list(found.values())
+            found.append(own)
+    return found
 
 
 def mean(own: Cells, value: Callable[[Mapping[str, Any]], float | None]) -> dict[str, Any] | None:
-    """The mean over neurons and its interval, neurons drawn again; none from fewer than three."""
-    known = np.array([v for cell in own if (v := value(cell)) is not None])
-    if not len(known):
+    """The mean over trials, and its interval, neurons drawn again with all their trials; none from fewer than three."""
+    known = {(cell["model"], cell["unit"], cell["seed"]): v for cell in own if (v := value(cell)) is not None}
+    if not known:
         return None
-    drawn = np.random.default_rng(0).choice(known, (REPLICATES, len(known))).mean(1)
-    lo, hi = np.quantile(drawn, [0.025, 0.975]) if len(known) >= 3 else (np.nan, np.nan)
-    bounds = {"lo": float(lo), "hi": float(hi)} if len(known) >= 3 else {"lo": None, "hi": None}
-    return {"value": float(known.mean()), **bounds, "n": len(known)}
+    neurons = sorted({key[:2] for key in known})
+    sums = np.zeros((len(neurons), 2))
+    for key, one in known.items():
+        sums[neurons.index(key[:2])] += one, 1
+    drawn = sums[np.random.default_rng(0).integers(len(neurons), size=(REPLICATES, len(neurons)))].sum(1)
+    lo, hi = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975]) if len(neurons) >= 3 else (None, None)
+    total, count = sums.sum(0)
+    bounds = {"lo": None, "hi": None} if lo is None or hi is None else {"lo": float(lo), "hi": float(hi)}
+    return {"value": float(total / count), **bounds, "n": int(count)}
 
 
 def group(own: Cells) -> dict[str, Any]:
     """What some neurons come to: scores, baselines, slopes, drift and verdicts."""
     readable = [cell for cell in own if cell["verdict"] != "unreadable"]
     drifts = [cell["drift"] for cell in own if cell["drift"] is not None]
+    seeds = sorted({cell["seed"] for cell in own})
     return {
-        "neurons": len(own),
+        "trials": len(own),
+        "neurons": len({(cell["model"], cell["unit"]) for cell in own}),
+        "slopes_by_seed": [mean([c for c in readable if c["seed"] == n], lambda c: c["relative_slope"]) for n in seeds],
+        "bits_by_seed": [mean([c for c in own if c["seed"] == n], lambda c: c["bits"]) for n in seeds],
+        "read": sum(cell["verdict"] == "reads" for cell in readable),
+        "readable": len(readable),
         "bits": mean(own, lambda cell: cell["bits"]),
         "bits_own": mean(own, lambda cell: cell["bits_own"]),
         **{name: mean(own, lambda cell, name=name: cell["baselines"][name]) for name in BASELINES},
@@ -135,13 +133,13 @@ def matrix(cells: Cells) -> list[dict[str, Any]]:
     """What reporters taught in one regime do in the others: neurons that can be read, and were taught."""
     rows: list[dict[str, Any]] = []
     for name in dict.fromkeys(map(family, cells)):
-        for regime in ("nat", "int", "int10"):
+        for regime in REGIMES:
             own = [c for c in cells if family(c) == name and c["regime"] == regime and c["verdict"] != "unreadable"]
             own = [c for c in own if c["layers_left"] > 0]
             if not own:
                 continue
-            rows.append({"models": name, "taught": regime, "neurons": len(own)})
-            for test in ("nat", "int", "int10"):
+            rows.append({"models": name, "taught": regime, "trials": len(own)})
+            for test in REGIMES:
                 for part in ("bits", "relative_slope"):
                     rows[-1][f"{test}_{part}"] = mean(own, lambda c, t=test, p=part: c["tests"].get(t, {}).get(p))
     return rows
@@ -210,52 +208,73 @@ def verdicts(own: Mapping[str, int]) -> str:
 
 def tables(found: Mapping[str, Any]) -> dict[str, str]:
     """The tables of the page."""
-    heard = ("bits", "text", "other model", "blind", "shuffled", "probe before", "probe after")
-    names = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
 
     def scores(row: Mapping[str, Any]) -> list[str]:
-        return [str(row["neurons"]), bounded(row["bits"]), *(plain(row[name]) for name in names)]
-
-    def way(row: Mapping[str, Any]) -> str:
-        return f"{row['model']} Q {row['regime']} above"
-
-    def least(row: Mapping[str, Any]) -> list[str]:
-        k, shares = found["k_star"][way(row)], found["k_star_shares"][way(row)]
-        return ["none" if k is None else str(k), ", ".join(f"{n} {figure(share)}" for n, share in shares.items())]
+        return [row["model"], str(row["trials"]), bounded(row["bits"]), *(plain(row[name]) for name in BASELINES)]
 
     def slope(row: Mapping[str, Any]) -> list[str]:
         return [bounded(row["relative_slope"]), verdicts(row["verdicts"])]
 
-    def moved(row: Mapping[str, Any]) -> list[str]:
-        return [figure(row["drift"]), bounded(row["bits_own"])]
-
-    across = ("nat_bits", "int_relative_slope", "int10_relative_slope", "int_bits", "int10_bits")
+    heads = ("model", "trials", "bits", "text", "other model", "blind", "shuffled", "probe before", "probe after")
     natural = [row for row in found["asked"] if row["regime"] == "nat"]
     patched = [row for row in found["asked"] if row["regime"] != "nat"]
-    head = ("model", "neurons", *heard)
+    across = ("nat_bits", "int_bits", "int10_bits", "int_relative_slope", "int10_relative_slope")
     return {
         "literal": table(
-            (*head, "drift, median", "bits about its own value", "relative slope", "verdicts"),
-            [[row["model"], *scores(row), *moved(row), *slope(row)] for row in found["literal"]],
+            (*heads, "bits, its value now", "drift", "relative slope", "verdicts"),
+            [[*scores(row), bounded(row["bits_own"]), figure(row["drift"]), *slope(row)] for row in found["literal"]],
         ),
-        "natural": table(
-            (*head, "relative slope", "verdicts"), [[row["model"], *scores(row), *slope(row)] for row in natural]
-        ),
+        "natural": table((*heads, "relative slope", "verdicts"), [[*scores(row), *slope(row)] for row in natural]),
         "patched": table(
-            ("model", "taught", "neurons", "bits", "k*", "k*, neurons drawn again", "relative slope", "verdicts"),
+            (
+                "model",
+                "taught",
+                "trials",
+                "bits",
+                "relative slope",
+                "by seed",
+                "k*",
+                "k*, neurons drawn again",
+                "verdicts",
+            ),
             [
-                [row["model"], row["regime"], str(row["neurons"]), bounded(row["bits"]), *least(row), *slope(row)]
+                [
+                    *(row["model"], TAUGHT[row["regime"]], str(row["trials"]), bounded(row["bits"])),
+                    *(bounded(row["relative_slope"]), " ".join(plain(one) for one in row["slopes_by_seed"])),
+                    *(*least(found, row), verdicts(row["verdicts"])),
+                ]
                 for row in patched
             ],
         ),
+        "reach": reach(found),
         "matrix": table(
-            ("models", "taught", "neurons", "bits, natural", "slope ×1", "slope ×10", "bits ×1", "bits ×10"),
+            ("models", "taught", "trials", "bits, natural", "bits ×1", "bits ×10", "slope ×1", "slope ×10"),
             [
-                [row["models"], row["taught"], str(row["neurons"]), *(bounded(row[name]) for name in across)]
+                [row["models"], TAUGHT[row["taught"]], str(row["trials"]), *(bounded(row[name]) for name in across)]
                 for row in found["matrix"]
             ],
         ),
     }
+
+
+def least(found: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+    """k*, and how often each value comes out when neurons are drawn again."""
+    way = f"{row['model']} Q {row['regime']} above"
+    k, shares = found["k_star"][way], found["k_star_shares"][way]
+    return ["none" if k is None else str(k), ", ".join(f"{n} {figure(share)}" for n, share in shares.items())]
+
+
+def reach(found: Mapping[str, Any]) -> str:
+    """By layers left, model by model: how many of the readable trials taught by patches ×10 read, and their slope."""
+    rows = [row for row in found["asked_layers"] if row["regime"] == "int10"]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    known = {
+        (row["layers_left"], row["model"]): f"{row['read']} of {row['readable']}, {plain(row['relative_slope'])}"
+        for row in rows
+    }
+    lefts = sorted({row["layers_left"] for row in rows})
+    body = [[str(left), *(known.get((left, model), "") for model in models)] for left in lefts]
+    return table(("layers left", *models), body)
 
 
 def points(cells: Cells, series: Series) -> list[dict[str, Any]]:
@@ -315,11 +334,7 @@ def drawing(found: Mapping[str, Any]) -> alt.VConcatChart:
             colour,
             lambda cell, regime=regime: cell["relative_slope"] if cell["regime"] == regime else None,
         )
-        for regime, name, colour in (
-            ("nat", "natural values", VERMILION),
-            ("int", "patches ×1", SKY),
-            ("int10", "patches ×10", BLUE),
-        )
+        for (regime, name), colour in zip(TAUGHT.items(), (VERMILION, SKY, BLUE), strict=True)
     }
     panels: list[Any] = []
     for name in dict.fromkeys(map(family, cells)):
@@ -338,14 +353,33 @@ def drawing(found: Mapping[str, Any]) -> alt.VConcatChart:
     return dressed(alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", shape="independent"))
 
 
+def more(found: Mapping[str, Any]) -> alt.VConcatChart:
+    """Answers to doses as long as those taught, how far neurons moved, k* by model, and bits by number of sentences."""
+    cells: Cells = found["cells"]
+    asked = [cell for cell in cells if cell["topology"] == "Q"]
+    own = [{**cell, "dose": _own_dose(cell)} for cell in asked if cell["layers_left"]]
+    moved = [cell for cell in cells if cell["drift"]]
+    panels = [doses(own)]
+    panels += [drift(moved)] if moved else []
+    panels += [sizes({"k_star": {way: k for way, k in found["k_star"].items() if " nat " not in way}})]
+    panels += [amounts([cell for cell in asked if cell["model"] in GROWN and cell["regime"] != "int"])]
+    return dressed(alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", shape="independent"))
+
+
+def _own_dose(cell: Mapping[str, Any]) -> dict[str, Any]:
+    regime = "int" if cell["regime"] == "nat" else cell["regime"]
+    return {regime: cell["dose"][regime]} if cell["dose"] else {}
+
+
 def main() -> None:
     """Read the runs, write the figures, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("runs", nargs="+", help="directories of runs of assay report")
     found = found_in(parser.parse_args().runs)
     (PLACE / "self-report.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
-    svg = vl_convert.vegalite_to_svg(drawing(found).to_dict())
-    (PLACE / "self-report.svg").write_text(svg + "\n", encoding="utf-8")
+    for name, chart in (("self-report", drawing(found)), ("self-report-more", more(found))):
+        svg = vl_convert.vegalite_to_svg(chart.to_dict())
+        (PLACE / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
     for name, text in tables(found).items():
         print(f"{name}\n\n{text}\n")
 

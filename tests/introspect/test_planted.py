@@ -90,6 +90,8 @@ def test_where_the_neuron_is_patched_only_the_reader_is_worth_anything(
     assert cells[topology, "guesser", "int"]["verdict"] == "fails"
     tests = cells[topology, "reader", "nat"]["tests"]
     assert tests["swap"]["bits"] > 2
+    assert tests["int"]["optimal_r2"] == cells[topology, "reader", "int"]["optimal_r2"]
+    assert tests["int"]["relative_slope"] == pytest.approx(cells[topology, "reader", "nat"]["relative_slope"])
     assert tests["int10"]["r2"] > 0.5  # far off the scale that was taught, and still in order
     assert cells[topology, "recomputer", "nat"]["tests"]["swap"]["bits"] < 0
 

@@ -85,7 +85,7 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
         "steps": facts.steps,
         "by_heart": facts.by_heart,
         "plateau": plateau(facts, limits),
-        "tests": {name: _tested(found, heard, name, unit) for name in heard.logs},
+        "tests": {name: _tested(found, heard, name, unit, limits) for name in heard.logs},
         "sizes": {str(n): _bits_at(found, r, n, unit) for r, n in found.heard if r == regime},
         "calibration": _calibration(own),
         "dose": _dose(found, heard, unit),
@@ -222,14 +222,17 @@ def _bits_at(found: Evidence, regime: str, size: int, unit: int) -> dict[str, fl
     return dict(numbers(found.bits_of(found.heard[regime, size].logs[regime][:, :, unit], regime, unit), "bits"))
 
 
-def _tested(found: Evidence, heard: Said, regime: str, unit: int) -> dict[str, float | None]:
-    """Bits and R² in a regime that need not be the one taught; the relative slope where patches were drawn twice."""
+def _tested(found: Evidence, heard: Said, regime: str, unit: int, limits: Thresholds) -> dict[str, float | None]:
+    """Bits and R² in a regime that need not be the one taught; where patches were drawn twice what the best linear
+    reader sees of them, and the slope relative to its own if it sees them."""
     own = found.answered(heard.logs[regime][:, :, unit], regime, unit)
     row = dict(numbers(mean_of(bits(own), own.documents), "bits"))
     row |= numbers(r2_of(own.expected, own.right, own.documents), "r2")
     if regime in found.optimum and len(found.put_in[regime]) > 1:
-        best, _ = found.best(regime, unit)
-        row |= numbers(_slopes(found, heard, regime, unit).relative(best), "relative_slope")
+        best, best_r2 = found.best(regime, unit)
+        row["optimal_r2"] = number(best_r2)
+        if best_r2 >= limits.readable:
+            row |= numbers(_slopes(found, heard, regime, unit).relative(best), "relative_slope")
     return row
 
 

@@ -25,6 +25,7 @@ _SERIES = {
     "probe after, the best": NOISE,
 }
 _KEYS = ("bits", "text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
+_WAYS = [BLUE, VERMILION, GREEN, PURPLE, SKY, NOISE]
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "stroke"]
 
 
@@ -42,18 +43,24 @@ def build_figure(result: Mapping[str, Any]) -> alt.VConcatChart:
     """The figure of a result (the JSON of ``assay report``) as an Altair chart: a panel a question, where there are
     data."""
     cells: Cells = result["cells"]
-    ways = dict.fromkeys(_way(cell) for cell in cells)
-    panels = [_bits([cell for cell in cells if _way(cell) == way], way) for way in ways]
-    panels += [_slopes(cells), _doses(cells), _amounts(cells)]
+    models = list(dict.fromkeys(cell["model"] for cell in cells))
+    panels: list[alt.LayerChart] = []
+    for model in models:  # layers of one are not those of another
+        own = [cell for cell in cells if cell["model"] == model]
+        whose = f"{model}: " if len(models) > 1 else ""
+        for way in dict.fromkeys(map(_way, own)):
+            panels.append(_bits([cell for cell in own if _way(cell) == way], f"{whose}{way}"))
+        panels.append(_slopes(own, whose))
+    panels += [doses(cells), amounts(cells)]
     if any(cell["drift"] for cell in cells):
-        panels.append(_drift(cells))
-    if len({cell["model"] for cell in cells}) > 1:
-        panels.append(_sizes(result))
+        panels.append(drift(cells))
+    if len(models) > 1:
+        panels.append(sizes(result))
     resolved = alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", shape="independent")
     return dressed(resolved)
 
 
-def _bits(own: Cells, way: str) -> alt.LayerChart:
+def _bits(own: Cells, what: str) -> alt.LayerChart:
     """Bits by layers left: the report of each neuron, and the mean over neurons of every baseline."""
     names = dict(zip(_KEYS, _SERIES, strict=True))
     points: list[dict[str, Any]] = []
@@ -77,11 +84,11 @@ def _bits(own: Cells, way: str) -> alt.LayerChart:
         base.mark_line(strokeWidth=1.2, opacity=0.6),
         base.mark_point(filled=True, size=46, opacity=1).encode(shape=shape),
     ]
-    title = alt.Title(f"What reports are worth, {way}: mean over neurons", anchor="start")
+    title = alt.Title(f"What reports are worth, {what}: mean over neurons", anchor="start")
     return alt.LayerChart(layer=layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
-def _slopes(cells: Cells) -> alt.LayerChart:
+def _slopes(cells: Cells, whose: str = "") -> alt.LayerChart:
     """Relative slope by layers left, a mark a neuron with its interval."""
     ways = list(dict.fromkeys(_way(cell) for cell in cells))
     rows = [
@@ -96,9 +103,7 @@ def _slopes(cells: Cells) -> alt.LayerChart:
         if cell["relative_slope"] is not None and cell["verdict"] != "unreadable"
     ]
     taught = list(dict.fromkeys(row["taught"] for row in rows))
-    colour = alt.Color(
-        "taught:N", scale=alt.Scale(domain=taught, range=[BLUE, VERMILION, GREEN, PURPLE, SKY][: len(taught)])
-    )
+    colour = alt.Color("taught:N", scale=alt.Scale(domain=taught, range=_WAYS[: len(taught)]))
     colour = colour.legend(title=None)
     x = alt.X("left:Q", axis=alt.Axis(title="layers left above the neuron", tickMinStep=1))
     y = alt.Y("value:Q", axis=alt.Axis(title="slope on patches / linear optimum"))
@@ -109,13 +114,12 @@ def _slopes(cells: Cells) -> alt.LayerChart:
         base.mark_rule(strokeWidth=1.2).encode(y=alt.Y("lo:Q"), y2="hi:Q"),
         base.mark_point(filled=True, size=40, opacity=1).encode(y=y),
     ]
-    title = alt.Title(
-        "Does the answer follow the neuron? Half of the optimum, dashed, counts as reading", anchor="start"
-    )
+    asked = f"{whose}does the answer follow the neuron?" if whose else "Does the answer follow the neuron?"
+    title = alt.Title(f"{asked} Half of the optimum, dashed, counts as reading", anchor="start")
     return alt.LayerChart(layer=layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
-def _doses(cells: Cells) -> alt.LayerChart:
+def doses(cells: Cells) -> alt.LayerChart:
     """The mean answer at each number that was put in, by how far patches go; mean over neurons that could be read."""
     points: list[dict[str, Any]] = []
     for way in dict.fromkeys(_way(cell) for cell in cells):
@@ -124,34 +128,35 @@ def _doses(cells: Cells) -> alt.LayerChart:
             for digit in range(10):
                 said = [cell["dose"][patched][digit] for cell in own if cell["dose"][patched][digit] is not None]
                 if said:
-                    series = f"{way}: dose {_reach(patched)}"
-                    points.append({"put": digit + 1, "said": sum(said) / len(said), "series": series})
+                    mean = sum(said) / len(said)
+                    points.append({"put": digit + 1, "said": mean, "taught": way, "dose": _reach(patched)})
     base = alt.Chart(alt.Data(values=points)).encode(
         x=alt.X("put:Q", axis=alt.Axis(title="the number that the patch stands for", tickMinStep=1)),
         y=alt.Y("said:Q", axis=alt.Axis(title="mean answer")).scale(domain=[1, 10]),
-        color=alt.Color("series:N", legend=alt.Legend(title=None, columns=3, labelLimit=400)),
+        color=alt.Color("taught:N", scale=alt.Scale(range=_WAYS), legend=alt.Legend(title=None, columns=3)),
+        strokeDash=alt.StrokeDash("dose:N", legend=alt.Legend(title="dose", orient="right")),
     )
     even = alt.Chart(alt.Data(values=[{"put": 1, "said": 1}, {"put": 10, "said": 10}]))
     layers: list[Any] = [
         even.mark_line(color=NULL, strokeDash=[3, 3]).encode(x="put:Q", y="said:Q"),
         base.mark_line(strokeWidth=1.4),
-        base.mark_point(filled=True, size=26, opacity=1),
     ]
     title = alt.Title("Answers to doses: dashed is a perfect report", anchor="start")
     return alt.LayerChart(layer=layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
-def _amounts(cells: Cells) -> alt.LayerChart:
-    """Heat-map of bits by layer and number of sentences taught, mean over neurons and regimes apart."""
-    rows: dict[tuple[str, int, int], list[float]] = {}
+def amounts(cells: Cells) -> alt.LayerChart:
+    """Heat-map of bits by layer and number of sentences taught, mean over neurons; models and regimes apart."""
+    several = len({cell["model"] for cell in cells}) > 1
+    rows: dict[tuple[str, int], list[float]] = {}
     for cell in cells:
+        row = f"{cell['model']} " * several + f"layer {cell['layer']}, {_way(cell)}"
         for size, found in cell["sizes"].items():
-            rows.setdefault((_way(cell), cell["layer"], int(size)), []).append(found["bits"])
+            rows.setdefault((row, int(size)), []).append(found["bits"])
     values = [
-        {"row": f"layer {layer}, {taught}", "sentences": f"{size:,}", "bits": sum(found) / len(found)}
-        for (taught, layer, size), found in rows.items()
+        {"row": row, "sentences": f"{size:,}", "bits": sum(found) / len(found)} for (row, size), found in rows.items()
     ]
-    order = [f"{size:,}" for size in sorted({size for _, _, size in rows})]
+    order = [f"{size:,}" for size in sorted({size for _, size in rows})]
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("sentences:N", sort=order, axis=alt.Axis(title="sentences taught", labelAngle=0)),
         y=alt.Y("row:N", sort=[value["row"] for value in values], axis=alt.Axis(title=None)),
@@ -159,14 +164,17 @@ def _amounts(cells: Cells) -> alt.LayerChart:
     scale = alt.Scale(domain=[-1, 0, 2], range=[VERMILION, "#f4f4f6", BLUE], clamp=True)
     layers: list[Any] = [
         base.mark_rect().encode(color=alt.Color("bits:Q", scale=scale, legend=None)),
-        base.mark_text(color=INK, fontSize=10).encode(text=alt.Text("bits:Q", format=".2f")),
+        base.mark_text(fontSize=10).encode(
+            text=alt.Text("bits:Q", format=".2f"),
+            color=alt.condition("abs(datum.bits) > 1.5", alt.value("#ffffff"), alt.value(INK)),
+        ),
     ]
     title = alt.Title("Bits by layer and number of sentences", anchor="start")
     height = 18 * len({value["row"] for value in values})
     return alt.LayerChart(layer=layers).properties(width=90 * len(order), height=height, title=title)
 
 
-def _drift(cells: Cells) -> alt.LayerChart:
+def drift(cells: Cells) -> alt.LayerChart:
     """How far training moved the neuron, against what its reports are worth."""
     rows = [
         {"drift": cell["drift"], "bits": max(cell["bits"], _LOWEST_BITS), "trainable": cell["trainable"]}
@@ -183,29 +191,26 @@ def _drift(cells: Cells) -> alt.LayerChart:
     return alt.LayerChart(layer=[chart]).properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
-def _sizes(result: Mapping[str, Any]) -> alt.LayerChart:
-    """k* by model; a cross at the top where no number of layers left was enough."""
-    rows = [
-        {
-            "way": way.split(" ", 1)[1],
-            "model": way.split(" ", 1)[0],
-            "k": -1 if k is None else k,
-            "found": k is not None,
-        }
-        for way, k in result["k_star"].items()
-    ]
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    chart = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_point(filled=True, size=60, opacity=1)
+def sizes(result: Mapping[str, Any]) -> alt.LayerChart:
+    """k* by model; at the bottom where no number of layers left was enough."""
+    found = [(*way.split(" ", 1), k) for way, k in result["k_star"].items()]
+    models, ways = (list(dict.fromkeys(row[place] for row in found)) for place in (0, 1))
+    rows = [{"model": model, "way": way, "k": -1 if k is None else k} for model, way, k in found]
+    y = alt.Y("k:Q", axis=alt.Axis(title="k* (-1: none is enough)", tickMinStep=1))
+    y = y.scale(domain=[-1, max(2, *(row["k"] for row in rows)) + 1])
+    layers = [
+        alt.Chart(alt.Data(values=[row for row in rows if row["way"] == way]))
+        .mark_point(filled=True, size=60, opacity=1, xOffset=14 * (number - (len(ways) - 1) / 2))
         .encode(
             x=alt.X("model:N", sort=models, axis=alt.Axis(title=None, labelAngle=0)),
-            y=alt.Y("k:Q", axis=alt.Axis(title="k*: layers that must be left (-1: none is enough)")),
-            color=alt.Color("way:N", legend=alt.Legend(title=None)),
+            y=y,
+            color=alt.Color("way:N", scale=alt.Scale(domain=ways, range=_WAYS), legend=alt.Legend(title=None)),
+            shape=alt.Shape("way:N", scale=alt.Scale(domain=ways, range=_SHAPES[: len(ways)])),
         )
-    )
+        for number, way in enumerate(ways)
+    ]
     title = alt.Title("Layers left from which the median neuron is read, by model", anchor="start")
-    return alt.LayerChart(layer=[chart]).properties(width=_WIDTH, height=_HEIGHT, title=title)
+    return alt.LayerChart(layer=layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
 def _keys(used: Sequence[str]) -> tuple[alt.Color, alt.Shape]:

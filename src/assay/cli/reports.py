@@ -51,6 +51,8 @@ def print_reports(run: Run) -> None:
         console.print(Text(_title(cells[0]), style="bold"), soft_wrap=True)
         console.print(_table(cells))
         console.print(Text(_after(way, result), style="dim"), soft_wrap=True)
+        if told := result["summary"].get("also", {}).get(way):
+            console.print(Text(_also(plain(run.spec["corpus"]["also"]["name"]), told), style="dim"), soft_wrap=True)
         console.print()
     summary = result["summary"]
     told = ", ".join(f"{count} {word}" for word, count in summary["verdicts"].items())
@@ -144,6 +146,17 @@ def _table(cells: list[Mapping[str, Any]]) -> Table:
             Text(cell["verdict"], style=_STYLES.get(cell["verdict"], "")),
         )
     return table
+
+
+def _also(name: str, told: Mapping[str, Any]) -> str:
+    """How the same reporters do on other text."""
+    scores = [
+        f"{what} {score_text(told[f'{key}_there'])} instead of {score_text(told[key])}, a drop of "
+        + beside(told[f"{key}_drop"], told[f"{key}_drop_lo"], told[f"{key}_drop_hi"]).plain.strip()
+        for key, what in (("bits", "bits"), ("relative_slope", "relative slope"))
+        if told[key] is not None
+    ]
+    return f"on {name}: {'; '.join(scores)} (mean over {told['neurons']} neurons)"
 
 
 def _after(way: str, result: Mapping[str, Any]) -> str:

@@ -95,6 +95,7 @@ def _layers(_: click.Context, option: click.Parameter, value: str | None) -> tup
 )
 @click.option("--effort", default="quick", show_default=True, metavar="EFFORT", help="smoke, quick, standard or full.")
 @click.option("--corpus", default="bundled", show_default=True, help="As for assay explain.")
+@click.option("--also", metavar="CORPUS", help="Other text, on which the same reporters are asked too.")
 @click.option("--dtype", metavar="DTYPE", help="What reporters are taught in; everything is measured in fp32.")
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 or mps.")
 @shared(RUN)

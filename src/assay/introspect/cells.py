@@ -94,6 +94,13 @@ def cell(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds)
     }
 
 
+def elsewhere(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a cell on other text: its scores there, beside the text's and the probe's."""
+    names = [f"{name}{end}" for name in ("bits", "spearman", "relative_slope") for end in ("", "_lo", "_hi")]
+    own = {name: cell[name] for name in (*names, "optimal_r2", "specificity", "n", "verdict")}
+    return own | {name: cell["baselines"][name] for name in ("text", "shuffled", "probe_before", "probe_after")}
+
+
 def skipped(found: Evidence, unit: int, regime: str, size: int, limits: Thresholds) -> dict[str, Any]:
     """A cell that was not taught, since not even the best linear reader sees these patches."""
     best, best_r2 = found.best(regime if regime in INT else "int", unit)

@@ -41,11 +41,12 @@ def report(
     *,
     subject: Subject | None = None,
     corpus: Corpus | None = None,
+    also: Corpus | None = None,
 ) -> ReportOutcome:
     """Teach models to say values of their own neurons, and find out where the answers come from.
 
-    ``subject`` and ``corpus`` may be handed in instead of being loaded by name; a subject stands for the one model
-    asked for. A run of the same request that was broken off is taken up, cell by cell.
+    ``subject``, ``corpus`` and ``also`` may be handed in instead of being loaded by name; a subject stands for the one
+    model asked for. A run of the same request that was broken off is taken up, cell by cell.
 
     Raises:
         UsageError: what was asked for can't be done: an unknown name, no such layer, a tokenizer without digits, a
@@ -55,7 +56,8 @@ def report(
     started = time.monotonic()
     request.check()
     corpus = corpus or load_corpus(request.corpus, progress)
-    loader = make_loader(request, subject, progress)
+    also = also or (load_corpus(request.also, progress) if request.also else None)
+    loader = make_loader(request, subject, progress, also)
     first = loader.load(request.models[0])
     limits, plan = Thresholds(), Plan(request.size.epochs, request.size.patched_epochs)
     resolved = asdict(request) | {
@@ -71,8 +73,8 @@ def report(
         asked=asdict(request),
         resolved=resolved,
         subject=describe(first),
-        corpus={"name": corpus.name, "sha256": corpus.sha256, "source": dict(corpus.source)}
-        | {"splits_sha256": split(corpus, SPLIT_SEED).sha256},
+        corpus=_source(corpus)
+        | {"splits_sha256": split(corpus, SPLIT_SEED).sha256, "also": None if also is None else _source(also)},
     )
     if writer.taken_up:
         progress(f"taking up {writer.id}, which was broken off")
@@ -97,6 +99,10 @@ def report(
         }
         write_run(writer, result)
     return ReportOutcome(writer.path, result)
+
+
+def _source(corpus: Corpus) -> dict[str, Any]:
+    return {"name": corpus.name, "sha256": corpus.sha256, "source": dict(corpus.source)}
 
 
 def _done(writer: RunWriter, part: Part) -> list[dict[str, Any]]:
@@ -126,7 +132,7 @@ def _study(
     asked = Asked(part.topology, part.trainable, request.regimes, size.halves, size.draws, request.seed, plan, limits)
     teacher = clock.teacher(lambda trial: part.lesson_cost(trial, plan))
     studied = [
-        study_layer(grounds.main, grounds.others, group, asked, clock, teacher)
+        study_layer(grounds.main, grounds.others, group, asked, clock, teacher, grounds.also)
         for group in _groups(neurons, part.topology)
     ]
     arrays, text = write_part(studied)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,13 +104,10 @@ def prepare(
     ``sizes``: numbers of fit sentences that reporters will be taught on. ``below``: keep what adapters under the
     neurons need.
     """
-    wanted = sorted({layer + 1 for layer in layers} | {lowest_kept(learner, layer) for layer in layers})
+    wanted = _wanted(learner, layers)
     found: list[Kept] = []
     for name, part, subject in zip(sentences._fields, sentences, (learner, meter, meter), strict=True):
-
-        def told(share: float, name: str = name, part: Sentences = part) -> None:
-            progress(f"{learner.name}: reading {len(part):,} sentences, {name} split", share)
-
+        told = _reading(progress, subject, len(part), f"{name} split")
         taught, blocks = (max(sizes), tuple(sizes)) if name == "fit" else (None, ())
         if not subject.adds_directly:
             taught = None  # what a patch adds is measured sentence by sentence, for which each must be in a batch
@@ -118,6 +115,25 @@ def prepare(
             keep(subject, part, wording.questions, wanted, layers, taught=taught, blocks=blocks, below=below, told=told)
         )
     return Ground(learner, meter, wording, sentences, *found, room=room or Room())
+
+
+def on_other_text(
+    ground: Ground, sentences: Sentences, layers: Sequence[int], below: bool, progress: Progress
+) -> Ground:
+    """The same ground with other sentences in the place of the test split: what was taught is asked on other text."""
+    told = _reading(progress, ground.meter, len(sentences), "other text")
+    wanted = _wanted(ground.meter, layers)
+    test = keep(ground.meter, sentences, ground.wording.questions, wanted, layers, below=below, told=told)
+    return replace(ground, sentences=ground.sentences._replace(test=sentences), test=test)
+
+
+def _wanted(subject: Subject, layers: Sequence[int]) -> list[int]:
+    """The layers whose residual is kept for neurons of ``layers``."""
+    return sorted({layer + 1 for layer in layers} | {lowest_kept(subject, layer) for layer in layers})
+
+
+def _reading(progress: Progress, subject: Subject, count: int, what: str) -> Callable[[float], None]:
+    return lambda share: progress(f"{subject.name}: reading {count:,} sentences, {what}", share)
 
 
 def cut_short(sentences: Parts) -> Parts:

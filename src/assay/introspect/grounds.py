@@ -10,11 +10,11 @@ import torch
 from assay.core.bundled import bundled_models
 from assay.errors import UsageError
 from assay.introspect.baselines import Parts
-from assay.introspect.ground import Ground, Progress, cut_short, prepare
+from assay.introspect.ground import Ground, Progress, cut_short, on_other_text, prepare
 from assay.introspect.layer import Others
 from assay.introspect.request import ReportRequest
 from assay.introspect.room import Room
-from assay.introspect.sentences import gather
+from assay.introspect.sentences import elsewhere, gather
 from assay.introspect.wording import wording
 from assay.model.placement import short
 
@@ -27,17 +27,20 @@ _SMALL = 20_000_000  # parameters up to which bf16 gains nothing: products are t
 
 @dataclass(frozen=True)
 class Grounds:
-    """The ground of a model, and those of its controls."""
+    """The ground of a model, and those of its controls; ``also``: the same with other text to test on."""
 
     main: Ground
     others: Others
+    also: Ground | None = None
 
 
 class Loader:
     """Models by name, each loaded once, and their grounds, of which those asked for last are kept."""
 
-    def __init__(self, request: ReportRequest, given: Subject | None, progress: Progress) -> None:
-        self.request, self.progress, self.room = request, progress, Room(progress)
+    def __init__(
+        self, request: ReportRequest, given: Subject | None, progress: Progress, also: Corpus | None = None
+    ) -> None:
+        self.request, self.progress, self.room, self.also = request, progress, Room(progress), also
         self._subjects: dict[str, Subject] = {}
         self._meters: dict[str, Subject] = {}
         self._widened: set[str] = set()
@@ -101,14 +104,18 @@ class Loader:
             return prepare(learner, meter, worded, read, layers, size.halves, below, self.progress, self.room)
 
         main = made(learner, meter, sentences)
+        also: Ground | None = None
+        if self.also is not None:
+            other = elsewhere(meter, self.also, worded.stop, size.test, request.seed, sentences)
+            also = on_other_text(main, other, layers, below, self.progress)
         if "nat" not in request.regimes:
-            return Grounds(main, Others(None, None, False))
+            return Grounds(main, Others(None, None, False), also)
         taught = Parts(sentences.fit.first(size.sentences), sentences.choose, sentences.test)
         blind = made(learner, meter, cut_short(taught))
         sibling, same = self._sibling(name)
         self._check_sibling(learner, sibling)
-        other = made(self.load(sibling), self.meter(sibling), taught)
-        return Grounds(main, Others(blind, other, same))
+        beside = made(self.load(sibling), self.meter(sibling), taught)
+        return Grounds(main, Others(blind, beside, same), also)
 
     def _sibling(self, name: str) -> tuple[str, bool]:
         """The model that is taught the same numbers, and whether it is one of the same size that has learnt as much."""
@@ -128,12 +135,14 @@ class Loader:
             )
 
 
-def make_loader(request: ReportRequest, subject: Subject | None, progress: Progress) -> Loader:
-    """A loader for a request; ``subject`` stands for its one model.
+def make_loader(
+    request: ReportRequest, subject: Subject | None, progress: Progress, also: Corpus | None = None
+) -> Loader:
+    """A loader for a request; ``subject`` stands for its one model, ``also`` is other text to test on.
 
     Raises:
         UsageError: a subject, and more than one model.
     """
     if subject is not None and len(request.models) != 1:
         raise UsageError("a subject was handed in and more than one model asked for; ask for one")
-    return Loader(request, subject, progress)
+    return Loader(request, subject, progress, also)

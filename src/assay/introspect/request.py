@@ -55,7 +55,8 @@ class ReportRequest:
     ``models``: names for :func:`assay.model.load`. ``layers``, ``neurons_per_layer`` and ``train_examples`` are those
     of the effort if left out. ``trainable`` names sets of :data:`assay.introspect.reporter.TRAINABLE`. ``sibling``:
     another model, with the same tokenizer, that is taught the same numbers; by default the ladder's model of the
-    other seed, else the model with its weights drawn anew.
+    other seed, else the model with its weights drawn anew. ``also``: another corpus, on whose sentences the same
+    reporters are asked, too.
     """
 
     models: tuple[str, ...] = ("smollm2-135m",)
@@ -68,6 +69,7 @@ class ReportRequest:
     sibling: str | None = None
     effort: str = "quick"
     corpus: str = "bundled"
+    also: str | None = None
     dtype: str | None = None
     device: str | None = None
     seed: int = 0
@@ -113,6 +115,8 @@ class ReportRequest:
             raise UsageError(f"--train-examples must be {FEWEST} or more, got {self.train_examples}")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+        if self.corpus == self.also == "-":
+            raise UsageError("--corpus and --also can't both be read from standard input; give one of them as a file")
 
     def layers_of(self, model: str, n_layers: int) -> tuple[int, ...]:
         """The layers to study of a model: those asked for, else those of the effort.

@@ -55,23 +55,38 @@ def gather(
     for number, (name, documents, count) in enumerate(zip(PARTS, split(corpus, SPLIT_SEED), counts, strict=True)):
         own = apart(statements(documents), taken)
         taken += own
-        ids = _encode(subject, [one.text for one in own])
-        usable = [i for i, row in enumerate(ids) if row[-1] == stop and len(row) > 2]
-        if len(usable) < count:
-            raise CorpusError(
-                f"{corpus.name} has {len(usable):,} distinct sentences that end in a full stop in its {name} "
-                f"documents, and {count:,} are needed; ask for fewer --train-examples or give more text"
-            )
-        drawn = np.random.default_rng([seed, number]).permutation(usable)[:count]
-        parts.append(
-            Sentences(
-                tuple(ids[i] for i in drawn),
-                tuple(own[i].text for i in drawn),
-                np.array([own[i].document for i in drawn], np.int64),
-            )
-        )
+        parts.append(_drawn(subject, corpus.name, f"{name} ", own, stop, count, [seed, number]))
     fit, choose, test = parts
     return fit, choose, test
+
+
+def elsewhere(
+    subject: Subject, corpus: Corpus, stop: int, count: int, seed: int, known: Sequence[Sentences]
+) -> Sentences:
+    """So many sentences of another corpus, none of them a near-duplicate of another or of one that is known.
+
+    Raises:
+        CorpusError: too few sentences.
+    """
+    before = [Statement(text, 0) for part in known for text in part.texts]
+    return _drawn(
+        subject, corpus.name, "", apart(statements(corpus.documents), before), stop, count, [seed, len(PARTS)]
+    )
+
+
+def _drawn(
+    subject: Subject, corpus: str, part: str, own: Sequence[Statement], stop: int, count: int, seed: Sequence[int]
+) -> Sentences:
+    ids = _encode(subject, [one.text for one in own])
+    usable = [i for i, row in enumerate(ids) if row[-1] == stop and len(row) > 2]
+    if len(usable) < count:
+        raise CorpusError(
+            f"{corpus} has {len(usable):,} distinct sentences that end in a full stop in its {part}documents, and "
+            f"{count:,} are needed; ask for fewer --train-examples or give more text"
+        )
+    drawn = np.random.default_rng(seed).permutation(usable)[:count]
+    documents = np.array([own[i].document for i in drawn], np.int64)
+    return Sentences(tuple(ids[i] for i in drawn), tuple(own[i].text for i in drawn), documents)
 
 
 def _encode(subject: Subject, texts: Sequence[str]) -> list[tuple[int, ...]]:

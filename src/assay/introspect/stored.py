@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
 from assay.errors import RunError
-from assay.introspect.cells import cells_of
+from assay.introspect.cells import cells_of, elsewhere
 from assay.introspect.evidence import Evidence, Said
 from assay.introspect.neurons import Neuron
 from assay.introspect.verdicts import Thresholds
 from assay.store import Run
 
 Arrays = dict[str, NDArray[Any]]
+_ALSO = "also/"  # before the names of arrays of other text
 _KINDS = ("put_in", "told", "probe", "optimum", "optimum_controls")
 
 
@@ -45,6 +46,22 @@ def pack(found: Evidence) -> Pack:
     neurons = [asdict(n) | {"unit": str(n.unit), "edges": n.edges.tolist()} for n in found.neurons]
     told = {"neurons": neurons, "heard": heard, "text": list(found.text)}
     return Pack(arrays, told | {"sibling": found.sibling, "blocked": found.blocked})
+
+
+def with_also(packed: Pack, other: Pack) -> Pack:
+    """Evidence, and beside it that of the same reporters on other text."""
+    arrays = {f"{_ALSO}{name}": array for name, array in other.arrays.items()}
+    return Pack(packed.arrays | arrays, packed.told | {"also": other.told})
+
+
+def cells_from(packed: Pack, regimes: Sequence[str], size: int, limits: Thresholds) -> list[dict[str, Any]]:
+    """The cells that stored evidence comes to; ``also`` in each is what the same reporter is worth on other text."""
+    cells = cells_of(unpack(packed), regimes, size, limits)
+    if "also" not in packed.told:
+        return cells
+    arrays = {name.removeprefix(_ALSO): array for name, array in packed.arrays.items() if name.startswith(_ALSO)}
+    others = cells_of(unpack(Pack(arrays, packed.told["also"])), regimes, size, limits)
+    return [cell | {"also": elsewhere(other)} for cell, other in zip(cells, others, strict=True)]
 
 
 def unpack(packed: Pack) -> Evidence:
@@ -112,9 +129,9 @@ def recompute(run: Run) -> list[Again]:
             if "evidence" not in group:
                 raise RunError(f"{run.id} was stored by an earlier version, without what verdicts are made from")
             cells = group["cells"]
-            evidence = unpack(Pack(_of(arrays, number), group["evidence"]))
+            packed = Pack(_of(arrays, number), group["evidence"])
             regimes = list(dict.fromkeys(cell["regime"] for cell in cells))
-            now = cells_of(evidence, regimes, cells[0]["sentences"], limits)
+            now = cells_from(packed, regimes, cells[0]["sentences"], limits)
             found += [Again(stored, stored | cell) for stored, cell in zip(cells, now, strict=True)]
     return found
 

@@ -34,6 +34,7 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "k_star_shares": {way: _k_star_shares(own[way]) for way in ways},
             "decoded_not_said": {way: _decoded_not_said(own[way]) for way in ways},
             "curves": {way: _curve(own[way]) for way in ways},
+            "also": {way: told for way in ways if (told := _also(own[way]))},
         },
     }
 
@@ -88,6 +89,22 @@ def _decoded_not_said(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "not_read": sum(cell["verdict"] != READS for cell in settled),
         "failed": sum(cell["verdict"] == FAILS for cell in settled),
     }
+
+
+def _also(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What other text makes of the scores, mean over neurons: here, there, and the drop with its interval."""
+    both = [cell for cell in cells if cell.get("also") and cell["bits"] is not None]
+    if not both:
+        return None
+    row: dict[str, Any] = {"neurons": len(both)}
+    for name in ("bits", "relative_slope"):
+        usable = both
+        if name == "relative_slope":
+            usable = [c for c in both if UNREADABLE not in (c["verdict"], c["also"]["verdict"])]
+        row |= _mean(name, [cell[name] for cell in usable])
+        row |= _mean(f"{name}_there", [cell["also"][name] for cell in usable])
+        row |= _mean(f"{name}_drop", [cell[name] - cell["also"][name] for cell in usable])
+    return row
 
 
 def _curve(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -350,7 +350,11 @@ def drawing(found: Mapping[str, Any]) -> alt.VConcatChart:
             readable = [cell for cell in here if cell["verdict"] != "unreadable"]
             if topology == "Q" and readable:
                 panels.append(panel(readable, slopes, f"{name}: does the answer follow the neuron?", "slope / optimum"))
-    return dressed(alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", shape="independent"))
+    return dressed(
+        alt.vconcat(*panels, spacing=26).resolve_scale(
+            color="independent", shape="independent", strokeDash="independent"
+        )
+    )
 
 
 def more(found: Mapping[str, Any]) -> alt.VConcatChart:
@@ -363,7 +367,11 @@ def more(found: Mapping[str, Any]) -> alt.VConcatChart:
     panels += [drift(moved)] if moved else []
     panels += [sizes({"k_star": {way: k for way, k in found["k_star"].items() if " nat " not in way}})]
     panels += [amounts([cell for cell in asked if cell["model"] in GROWN and cell["regime"] != "int"])]
-    return dressed(alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", shape="independent"))
+    return dressed(
+        alt.vconcat(*panels, spacing=26).resolve_scale(
+            color="independent", shape="independent", strokeDash="independent"
+        )
+    )
 
 
 def _own_dose(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def build_figure(result: Mapping[str, Any]) -> alt.VConcatChart:
         panels.append(drift(cells))
     if len(models) > 1:
         panels.append(sizes(result))
-    resolved = alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", shape="independent")
+    resolved = alt.vconcat(*panels, spacing=26).resolve_scale(
+        color="independent", shape="independent", strokeDash="independent"
+    )
     return dressed(resolved)
 
 
@@ -75,7 +77,7 @@ def _bits(own: Cells, what: str) -> alt.LayerChart:
     single = [{"left": cell["layers_left"], "bits": max(cell["bits"], _LOWEST_BITS)} for cell in told]
     used = [name for name in _SERIES if any(point["series"] == name for point in points)]
     colour, shape = _keys(used)
-    x = alt.X("left:Q", axis=alt.Axis(title="layers left above the neuron", tickMinStep=1))
+    x = _lefts(own)
     y = alt.Y("bits:Q", axis=alt.Axis(title="bits about the decile (3.32 is all)"))
     base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y, color=colour)
     layers: list[Any] = [
@@ -105,7 +107,7 @@ def _slopes(cells: Cells, whose: str = "") -> alt.LayerChart:
     taught = list(dict.fromkeys(row["taught"] for row in rows))
     colour = alt.Color("taught:N", scale=alt.Scale(domain=taught, range=_WAYS[: len(taught)]))
     colour = colour.legend(title=None)
-    x = alt.X("left:Q", axis=alt.Axis(title="layers left above the neuron", tickMinStep=1))
+    x = _lefts(cells)
     y = alt.Y("value:Q", axis=alt.Axis(title="slope on patches / linear optimum"))
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
     lines = alt.Chart(alt.Data(values=[{"at": 0.0}, {"at": 0.5}]))
@@ -211,6 +213,12 @@ def sizes(result: Mapping[str, Any]) -> alt.LayerChart:
     ]
     title = alt.Title("Layers left from which the median neuron is read, by model", anchor="start")
     return alt.LayerChart(layer=layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
+
+
+def _lefts(cells: Cells) -> alt.X:
+    most = max((cell["layers_left"] for cell in cells), default=0)
+    ticks = list(range(0, most + 1, 1 + most // 20))
+    return alt.X("left:Q", axis=alt.Axis(title="layers left above the neuron", values=ticks, format="d"))
 
 
 def _keys(used: Sequence[str]) -> tuple[alt.Color, alt.Shape]:

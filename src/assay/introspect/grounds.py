@@ -69,9 +69,10 @@ class Loader:
 
     def arithmetic(self) -> str:
         """What was computed in what, and why."""
-        taught = "; ".join(
-            f"{name} in {short(self.load(name).dtype)} ({self._why(name)})" for name in self.request.models
-        )
+        how: dict[str, list[str]] = {}
+        for name in self.request.models:
+            how.setdefault(f"{short(self.load(name).dtype)} ({self._why(name)})", []).append(name)
+        taught = "; ".join(f"{', '.join(names)} in {own}" for own, names in how.items())
         said = f"reporters taught: {taught}; answers, patches and slopes measured in fp32"
         if normed := [name for name in self.request.models if not self.load(name).adds_directly]:
             said += (

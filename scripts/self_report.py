@@ -1,12 +1,15 @@
 """The figures of docs/findings/self-report.md, from stored runs of ``assay report``.
 
-    assay report --models ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0 --topology S --trainable finetune \\
-        --regime nat --neurons-per-layer 1 --seed SEED
-    assay report --models ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0 --regime nat,int,int10 \\
-        --neurons-per-layer 3 --seed SEED
-    assay report --layers 5,13,20,27,28,29 --topology S --regime nat
+    LADDER=ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0
+    assay report --models $LADDER --topology S --trainable finetune --regime nat --neurons-per-layer 1
+    assay report --models $LADDER --regime nat,int,int10 --neurons-per-layer 3 --seed SEED
+    assay report --topology S --layers 5,13,20,27,28,29 --regime nat
+    assay report --topology S --layers 29 --regime int,int10
     assay report --layers 5,13,20,27,28,29 --regime nat,int
-    assay report --layers 5,13,20,27,28,29 --regime int10
+    assay report --layers 20,27,28,29 --regime int10
+    assay report --model ladder-8-0 --layers 0,2,4,6 --regime nat --neurons-per-layer 3 --train-examples 8000
+    assay report --model ladder-8-0 --layers 2,5 --regime nat,int10 --neurons-per-layer 3 --seed 3 \\
+        --also moby-dick.jsonl
     python scripts/self_report.py RUN [RUN ...]
 
 RUN are directories of such runs, in any order; runs of one kind with several seeds are taken together. A trial is one
@@ -26,6 +29,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 import vl_convert
+from self_report_tables import BASELINES, TAUGHT, tables
 
 from assay.draw import BLUE, GREEN, NOISE, NULL, PURPLE, SKY, VERMILION, dressed
 from assay.introspect.figure import amounts, doses, drift, sizes
@@ -37,7 +41,6 @@ PLACE = Path(__file__).parents[1] / "docs" / "findings"
 Cell = Mapping[str, Any]
 Cells = Sequence[Cell]
 Series = Mapping[str, tuple[str, Callable[[Cell], float | None]]]
-BASELINES = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
 WORDS = (
     "reads",
     "recomputes",
@@ -52,11 +55,22 @@ KEPT = (
     *("model", "layer", "layers_left", "unit", "stratum", "topology", "regime", "trainable", "sentences", "steps"),
     *("bits", "bits_lo", "bits_hi", "bits_own", "spearman", "digit_mass", "gap_closed", "gain", "plateau"),
     *("causal_slope", "optimal_r2", "optimal_slope", "relative_slope", "relative_slope_lo", "relative_slope_hi"),
-    *("specificity", "optimal_specificity", "drift", "drift_r", "baselines", "verdict", "reason", "dose", "sizes"),
+    *(
+        "specificity",
+        "optimal_specificity",
+        "drift",
+        "drift_r",
+        "baselines",
+        "verdict",
+        "reason",
+        "dose",
+        "sizes",
+        "also",
+    ),
 )
 REGIMES = ("nat", "int", "int10")
-TAUGHT = {"nat": "natural values", "int": "patches ×1", "int10": "patches ×10"}
 SAME_SCALE = {"nat": ("nat", "int", "int10"), "int": ("nat", "int", "int10"), "int10": ("int10",)}
+USUAL = 1000  # sentences taught
 REPLICATES = 2000
 GROWN = ("ladder-12-0", "smollm2-135m")  # of which it is shown what more sentences bring
 SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"]
@@ -68,7 +82,7 @@ def gathered(paths: Sequence[str]) -> list[dict[str, Any]]:
     for path in paths:
         run = open_run(path)
         for cell in (again.now for again in recompute(run)):
-            own = {name: cell[name] for name in KEPT} | {"seed": run.spec["asked"]["seed"]}
+            own = {name: cell.get(name) for name in KEPT} | {"seed": run.spec["asked"]["seed"]}
             own["tests"] = {
                 name: {part: test.get(part) for part in ("bits", "relative_slope")}
                 for name, test in cell["tests"].items()
@@ -148,21 +162,62 @@ def matrix(cells: Cells) -> list[dict[str, Any]]:
 def found_in(paths: Sequence[str]) -> dict[str, Any]:
     """Everything on the page."""
     cells = gathered(paths)
-    literal = [cell for cell in cells if cell["topology"] == "S"]
-    asked = [cell for cell in cells if cell["topology"] == "Q"]
+    usual = [cell for cell in cells if cell["sentences"] == USUAL and not cell["also"]]
+    literal = [cell for cell in usual if cell["topology"] == "S" and cell["regime"] == "nat"]
+    asked = [cell for cell in usual if cell["topology"] == "Q"]
     summary = summarise(asked)
     return {
         "runs": [open_run(path).id for path in paths],
         "literal": grouped(literal, "model", "trainable"),
-        "literal_layers": grouped(literal, "model", "layers_left"),
         "asked": grouped(asked, "model", "regime"),
         "asked_layers": grouped(asked, "model", "regime", "layers_left"),
+        "strata": grouped([cell for cell in asked if cell["layers_left"]], "regime", "stratum"),
         "matrix": matrix(asked),
+        "amounts": by_amount(cells),
+        "also": on_other_text([cell for cell in cells if cell["also"]]),
         "k_star": summary["k_star"],
         "k_star_shares": summary["summary"]["k_star_shares"],
         "decoded_not_said": summary["summary"]["decoded_not_said"],
         "cells": [short(cell) for cell in cells],
     }
+
+
+def by_amount(cells: Cells) -> list[dict[str, Any]]:
+    """What more sentences bring: neurons that were taught on the usual number and on more, natural values asked."""
+    own = [c for c in cells if c["topology"] == "Q" and c["regime"] == "nat" and c["seed"] == 0 and not c["also"]]
+    more = {(c["model"], c["unit"]) for c in own if c["sentences"] > USUAL}
+    own = [c for c in own if (c["model"], c["unit"]) in more]
+    same = {(c["model"], c["unit"]) for c in own if c["sentences"] == USUAL}
+    own = [c for c in own if (c["model"], c["unit"]) in same]
+    rows: list[dict[str, Any]] = []
+    for size in sorted({int(size) for c in own for size in c["sizes"]}):
+        here = [c for c in own if str(size) in c["sizes"]]
+        whole = [c for c in here if c["sentences"] == size]
+        read = [c for c in whole if c["verdict"] != "unreadable"]
+        rows.append(
+            {"sentences": size, "trials": len(here)}
+            | {"bits": mean(here, lambda c, n=size: c["sizes"][str(n)]["bits"])}
+            | {name: mean(whole, lambda c, name=name: c["baselines"][name]) for name in BASELINES}
+            | {"relative_slope": mean(read, lambda c: c["relative_slope"])}
+            | {"verdicts": {word: n for word in WORDS if (n := Counter(c["verdict"] for c in whole)[word])}}
+        )
+    return rows
+
+
+def on_other_text(cells: Cells) -> list[dict[str, Any]]:
+    """The same reporters on the text they come from and on another, regime by regime."""
+    rows: list[dict[str, Any]] = []
+    for regime in dict.fromkeys(cell["regime"] for cell in cells):
+        own = [c for c in cells if c["regime"] == regime and c["bits"] is not None]
+        read = [c for c in own if "unreadable" not in (c["verdict"], c["also"]["verdict"])]
+        rows.append({"taught": regime, "trials": len(own)})
+        for name, usable in (("bits", own), ("relative_slope", read)):
+            rows[-1][name] = mean(usable, lambda c, name=name: c[name])
+            rows[-1][f"{name}_there"] = mean(usable, lambda c, name=name: c["also"][name])
+            rows[-1][f"{name}_drop"] = mean(usable, lambda c, name=name: c[name] - c["also"][name])
+        rows[-1]["probe"] = mean(own, lambda c: c["baselines"]["probe_after"])
+        rows[-1]["probe_there"] = mean(own, lambda c: c["also"]["probe_after"])
+    return rows
 
 
 def short(value: Any) -> Any:
@@ -172,109 +227,6 @@ def short(value: Any) -> Any:
     if isinstance(value, list):
         return [short(part) for part in value]
     return {name: short(part) for name, part in value.items()} if isinstance(value, dict) else value
-
-
-def figure(value: float | None) -> str:
-    """.92, -.03"""
-    if value is None:
-        return "–"
-    text = f"{value:.2f}"
-    text = text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
-    return ".00" if text == "-.00" else text
-
-
-def bounded(own: Mapping[str, float | None] | None) -> str:
-    """A figure with its interval."""
-    if own is None:
-        return "–"
-    return figure(own["value"]) + ("" if own["lo"] is None else f" [{figure(own['lo'])} {figure(own['hi'])}]")
-
-
-def plain(own: Mapping[str, float] | None) -> str:
-    """A figure."""
-    return figure(None if own is None else own["value"])
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    lines = [f"| {' | '.join(head)} |", f"|---|{'--:|' * (len(head) - 1)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in body)])
-
-
-def verdicts(own: Mapping[str, int]) -> str:
-    """3 reads, 1 fails."""
-    return ", ".join(f"{n} {word}" for word, n in own.items())
-
-
-def tables(found: Mapping[str, Any]) -> dict[str, str]:
-    """The tables of the page."""
-
-    def scores(row: Mapping[str, Any]) -> list[str]:
-        return [row["model"], str(row["trials"]), bounded(row["bits"]), *(plain(row[name]) for name in BASELINES)]
-
-    def slope(row: Mapping[str, Any]) -> list[str]:
-        return [bounded(row["relative_slope"]), verdicts(row["verdicts"])]
-
-    heads = ("model", "trials", "bits", "text", "other model", "blind", "shuffled", "probe before", "probe after")
-    natural = [row for row in found["asked"] if row["regime"] == "nat"]
-    patched = [row for row in found["asked"] if row["regime"] != "nat"]
-    across = ("nat_bits", "int_bits", "int10_bits", "int_relative_slope", "int10_relative_slope")
-    return {
-        "literal": table(
-            (*heads, "bits, its value now", "drift", "relative slope", "verdicts"),
-            [[*scores(row), bounded(row["bits_own"]), figure(row["drift"]), *slope(row)] for row in found["literal"]],
-        ),
-        "natural": table((*heads, "relative slope", "verdicts"), [[*scores(row), *slope(row)] for row in natural]),
-        "patched": table(
-            (
-                "model",
-                "taught",
-                "trials",
-                "bits",
-                "relative slope",
-                "by seed",
-                "k*",
-                "k*, neurons drawn again",
-                "verdicts",
-            ),
-            [
-                [
-                    *(row["model"], TAUGHT[row["regime"]], str(row["trials"]), bounded(row["bits"])),
-                    *(bounded(row["relative_slope"]), " ".join(plain(one) for one in row["slopes_by_seed"])),
-                    *(*least(found, row), verdicts(row["verdicts"])),
-                ]
-                for row in patched
-            ],
-        ),
-        "reach": reach(found),
-        "matrix": table(
-            ("models", "taught", "trials", "bits, natural", "bits ×1", "bits ×10", "slope ×1", "slope ×10"),
-            [
-                [row["models"], TAUGHT[row["taught"]], str(row["trials"]), *(bounded(row[name]) for name in across)]
-                for row in found["matrix"]
-            ],
-        ),
-    }
-
-
-def least(found: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
-    """k*, and how often each value comes out when neurons are drawn again."""
-    way = f"{row['model']} Q {row['regime']} above"
-    k, shares = found["k_star"][way], found["k_star_shares"][way]
-    return ["none" if k is None else str(k), ", ".join(f"{n} {figure(share)}" for n, share in shares.items())]
-
-
-def reach(found: Mapping[str, Any]) -> str:
-    """By layers left, model by model: how many of the readable trials taught by patches ×10 read, and their slope."""
-    rows = [row for row in found["asked_layers"] if row["regime"] == "int10"]
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    known = {
-        (row["layers_left"], row["model"]): f"{row['read']} of {row['readable']}, {plain(row['relative_slope'])}"
-        for row in rows
-    }
-    lefts = sorted({row["layers_left"] for row in rows})
-    body = [[str(left), *(known.get((left, model), "") for model in models)] for left in lefts]
-    return table(("layers left", *models), body)
 
 
 def points(cells: Cells, series: Series) -> list[dict[str, Any]]:
@@ -319,8 +271,8 @@ def panel(cells: Cells, series: Series, title: str, axis: str) -> alt.LayerChart
 
 
 def drawing(found: Mapping[str, Any]) -> alt.VConcatChart:
-    """Bits and slopes by layers left: the literal proposal, then the controls; and how far neurons moved."""
-    cells: Cells = found["cells"]
+    """Bits and slopes by layers left: the literal proposal, then the controls."""
+    cells = _usual(found)
     scores: Series = {
         "the model’s report": (BLUE, lambda cell: cell["bits"]),
         "text alone, the best": (VERMILION, lambda cell: cell["baselines"]["text"]),
@@ -359,7 +311,7 @@ def drawing(found: Mapping[str, Any]) -> alt.VConcatChart:
 
 def more(found: Mapping[str, Any]) -> alt.VConcatChart:
     """Answers to doses as long as those taught, how far neurons moved, k* by model, and bits by number of sentences."""
-    cells: Cells = found["cells"]
+    cells = _usual(found)
     asked = [cell for cell in cells if cell["topology"] == "Q"]
     own = [{**cell, "dose": _own_dose(cell)} for cell in asked if cell["layers_left"]]
     moved = [cell for cell in cells if cell["drift"]]
@@ -372,6 +324,10 @@ def more(found: Mapping[str, Any]) -> alt.VConcatChart:
             color="independent", shape="independent", strokeDash="independent"
         )
     )
+
+
+def _usual(found: Mapping[str, Any]) -> Cells:
+    return [cell for cell in found["cells"] if cell["sentences"] == USUAL and not cell["also"]]
 
 
 def _own_dose(cell: Mapping[str, Any]) -> dict[str, Any]:

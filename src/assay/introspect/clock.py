@@ -11,22 +11,24 @@ from assay.introspect.group import Course, Learnt, Teacher, Trial, teach
 if TYPE_CHECKING:
     from assay.introspect.ground import Progress
 
-_LEAST = 0.01  # share of the work after which a time is told at all
+_LEAST = 0.02  # share of the work after which a time is told at all
 
 
 class Clock:
-    """Progress that says how much time is left, by the work that is done since it was made.
+    """Progress that says how much time is left, by the lessons that are over.
 
     Args:
         costs: what each part of the run costs, in any unit.
         progress: where messages go.
 
-    Work that was found done does not count, neither for the pace nor as work that is left.
+    Work that was found done does not count, neither for the pace nor as work that is left; nor does what comes before
+    the first lesson.
     """
 
     def __init__(self, costs: Sequence[int], progress: Progress, now: Callable[[], float] = time.monotonic) -> None:
         self._costs, self._progress, self._now = costs, progress, now
-        self._started, self._skipped = now(), 0
+        self._skipped = 0
+        self._started: float | None = None
         self._part, self._within, self._lesson = 0, 0, 0
 
     def __call__(self, message: str, share: float | None = None) -> None:
@@ -45,7 +47,7 @@ class Clock:
 
     def left(self, share: float = 0.0) -> float | None:
         """Seconds, when so much of the present lesson is over; None as long as little is known."""
-        if self._part >= len(self._costs):
+        if self._started is None or self._part >= len(self._costs):
             return None
         within = min(self._within + share * self._lesson, self._costs[self._part])
         done = sum(self._costs[: self._part]) + within - self._skipped
@@ -58,6 +60,7 @@ class Clock:
         """A teacher each of whose lessons is so much of the present part's cost."""
 
         def teaching(lessons: Course, progress: Progress) -> Learnt:
+            self._started = self._now() if self._started is None else self._started
             self._lesson = cost(lessons.trial)
             learnt = teacher(lessons, progress)
             self._within, self._lesson = self._within + self._lesson, 0

@@ -141,11 +141,18 @@ def _table(cells: list[Mapping[str, Any]]) -> Table:
             beside(cell["bits"], cell["bits_lo"], cell["bits_hi"]),
             score_text(max(told)) if told else ABSENT,
             score_text(cell["baselines"]["probe_after"]),
-            beside(cell["relative_slope"], cell["relative_slope_lo"], cell["relative_slope_hi"]),
+            _relative(cell),
             score_text(cell["specificity"]),
             Text(cell["verdict"], style=_STYLES.get(cell["verdict"], "")),
         )
     return table
+
+
+def _relative(cell: Mapping[str, Any]) -> Text | str:
+    """A share of nothing is not shown."""
+    if cell["verdict"] == "unreadable":
+        return ABSENT
+    return beside(cell["relative_slope"], cell["relative_slope_lo"], cell["relative_slope_hi"])
 
 
 def _also(name: str, told: Mapping[str, Any]) -> str:

@@ -3,11 +3,11 @@
     LADDER=ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0
     assay report --models $LADDER --topology S --trainable finetune --regime nat --neurons-per-layer 1
     assay report --models $LADDER --regime nat,int,int10 --neurons-per-layer 3 --seed SEED
-    assay report --topology S --layers 5,13,20,27,28,29 --regime nat
+    assay report --topology S --layers 5,13,20,27,28,29 --regime nat --neurons-per-layer 1
     assay report --topology S --layers 29 --regime int,int10
     assay report --layers 5,13,20,27,28,29 --regime nat,int
     assay report --layers 20,27,28,29 --regime int10
-    assay report --model ladder-8-0 --layers 0,2,4,6 --regime nat --neurons-per-layer 3 --train-examples 8000
+    assay report --model ladder-8-0 --layers 2,4,6 --regime nat --neurons-per-layer 3 --train-examples 4000
     assay report --model ladder-8-0 --layers 2,5 --regime nat,int10 --neurons-per-layer 3 --seed 3 \\
         --also moby-dick.jsonl
     python scripts/self_report.py RUN [RUN ...]
@@ -82,7 +82,9 @@ def gathered(paths: Sequence[str]) -> list[dict[str, Any]]:
     for path in paths:
         run = open_run(path)
         for cell in (again.now for again in recompute(run)):
-            own = {name: cell.get(name) for name in KEPT} | {"seed": run.spec["asked"]["seed"]}
+            own = (
+                {name: cell.get(name) for name in KEPT} | {"dose": own_dose(cell)} | {"seed": run.spec["asked"]["seed"]}
+            )
             own["tests"] = {
                 name: {part: test.get(part) for part in ("bits", "relative_slope")}
                 for name, test in cell["tests"].items()
@@ -90,6 +92,12 @@ def gathered(paths: Sequence[str]) -> list[dict[str, Any]]:
             }
             found.append(own)
     return found
+
+
+def own_dose(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers to patches as far as those that were taught; ×1 where none were."""
+    regime = "int" if cell["regime"] == "nat" else cell["regime"]
+    return {regime: cell["dose"][regime]} if cell["dose"] else {}
 
 
 def mean(own: Cells, value: Callable[[Mapping[str, Any]], float | None]) -> dict[str, Any] | None:
@@ -292,8 +300,8 @@ def drawing(found: Mapping[str, Any]) -> alt.VConcatChart:
     for name in dict.fromkeys(map(family, cells)):
         own = [cell for cell in cells if family(cell) == name]
         for topology, what in (
-            ("S", "the number right after the full stop, every layer trained"),
-            ("Q", "asked by a letter, layers above trained"),
+            ("S", "the number right after the full stop"),
+            ("Q", "asked by a letter"),
         ):
             here = [cell for cell in own if cell["topology"] == topology]
             natural = [cell for cell in here if cell["regime"] == "nat"]
@@ -313,7 +321,7 @@ def more(found: Mapping[str, Any]) -> alt.VConcatChart:
     """Answers to doses as long as those taught, how far neurons moved, k* by model, and bits by number of sentences."""
     cells = _usual(found)
     asked = [cell for cell in cells if cell["topology"] == "Q"]
-    own = [{**cell, "dose": _own_dose(cell)} for cell in asked if cell["layers_left"]]
+    own = [cell for cell in asked if cell["layers_left"]]
     moved = [cell for cell in cells if cell["drift"]]
     panels = [doses(own)]
     panels += [drift(moved)] if moved else []
@@ -330,17 +338,12 @@ def _usual(found: Mapping[str, Any]) -> Cells:
     return [cell for cell in found["cells"] if cell["sentences"] == USUAL and not cell["also"]]
 
 
-def _own_dose(cell: Mapping[str, Any]) -> dict[str, Any]:
-    regime = "int" if cell["regime"] == "nat" else cell["regime"]
-    return {regime: cell["dose"][regime]} if cell["dose"] else {}
-
-
 def main() -> None:
     """Read the runs, write the figures, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("runs", nargs="+", help="directories of runs of assay report")
     found = found_in(parser.parse_args().runs)
-    (PLACE / "self-report.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
+    (PLACE / "self-report.json").write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
     for name, chart in (("self-report", drawing(found)), ("self-report-more", more(found))):
         svg = vl_convert.vegalite_to_svg(chart.to_dict())
         (PLACE / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")

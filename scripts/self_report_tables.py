@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BASELINES = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
+TRAINED = {"finetune": "all weights", "above": "LoRA above", "full": "LoRA everywhere"}
 TAUGHT = {"nat": "natural values", "int": "patches ×1", "int10": "patches ×10"}
 
 
@@ -56,8 +57,14 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
     across = ("nat_bits", "int_bits", "int10_bits", "int_relative_slope", "int10_relative_slope")
     return {
         "literal": table(
-            (*heads, "bits, its value now", "drift", "relative slope", "verdicts"),
-            [[*scores(row), bounded(row["bits_own"]), figure(row["drift"]), *slope(row)] for row in found["literal"]],
+            (heads[0], "trained", *heads[1:], "bits, its value now", "drift", "relative slope", "verdicts"),
+            [
+                [
+                    *(row["model"], TRAINED[row["trainable"]], *scores(row)[1:]),
+                    *(bounded(row["bits_own"]), figure(row["drift"]), *slope(row)),
+                ]
+                for row in found["literal"]
+            ],
         ),
         "natural": table((*heads, "relative slope", "verdicts"), [[*scores(row), *slope(row)] for row in natural]),
         "patched": table(

@@ -142,3 +142,47 @@ def test_readme_quotes_the_selftest() -> None:
         cells = [f"{row['beaten']} of {row['pairs']}"]
         cells += [module.lost(row, change).replace("-", "−") for change in ("missing", "extra")]
         assert f"| {title} | {' | '.join(cells)} | {'passes' if row['passes'] else 'fails'} |" in readme
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, Any]:
+    return json.loads((FINDINGS / "self-report.json").read_text(encoding="utf-8"))
+
+
+def test_the_tables_of_self_report_are_those_of_the_runs(reports: dict[str, Any]) -> None:
+    page = (FINDINGS / "self-report.md").read_text(encoding="utf-8")
+    tables = script("self_report_tables").tables(reports)
+    for name, table in tables.items():
+        assert table in page, name
+
+
+def test_no_answer_after_a_question_follows_a_neuron_of_the_last_layer(reports: dict[str, Any]) -> None:
+    cells = [cell for cell in reports["cells"] if cell["topology"] == "Q" and cell["layers_left"] == 0]
+    told = [cell["causal_slope"] for cell in cells if cell["causal_slope"] is not None]
+    assert len(told) >= 30
+    assert set(told) == {0}
+
+
+def test_a_neuron_is_read_on_a_model_that_was_not_planted(reports: dict[str, Any]) -> None:
+    read = [cell for cell in reports["cells"] if cell["verdict"] == "reads"]
+    assert {cell["model"] for cell in read} >= {"ladder-2-0", "ladder-12-0", "smollm2-135m"}
+    for cell in read:
+        assert cell["causal_slope"] > cell["specificity"]
+        assert cell["relative_slope"] >= 0.5
+
+
+def test_the_page_of_self_report_counts_as_the_cells_do(reports: dict[str, Any]) -> None:
+    page = (FINDINGS / "self-report.md").read_text(encoding="utf-8")
+    usual = [cell for cell in reports["cells"] if cell["sentences"] == 1000 and not cell["also"]]
+    cells = [cell for cell in usual if cell["topology"] == "Q" and cell["layers_left"] > 0]
+    for regime in ("nat", "int", "int10"):
+        own = [cell for cell in cells if cell["regime"] == regime and cell["verdict"] != "unreadable"]
+        read = sum(cell["verdict"] == "reads" for cell in own)
+        assert f"{read} of {len(own)}" in page, regime
+
+
+def test_readme_quotes_how_far_answers_follow(reports: dict[str, Any]) -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    own = [row["int_relative_slope"] for row in reports["matrix"] if row["taught"] == "nat"]
+    ladder, default = map(script("self_report_tables").bounded, own)
+    assert f"the answer follows with {ladder} and {default} of the slope" in readme

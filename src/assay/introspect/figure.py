@@ -25,6 +25,7 @@ _SERIES = {
     "probe after, the best": NOISE,
 }
 _KEYS = ("bits", "text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
+_DRIFTS = [0, 1, 3, 10, 30, 100, 300, 1000]
 _WAYS = [BLUE, VERMILION, GREEN, PURPLE, SKY, NOISE]
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "stroke"]
 
@@ -161,7 +162,7 @@ def amounts(cells: Cells) -> alt.LayerChart:
     order = [f"{size:,}" for size in sorted({size for _, size in rows})]
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("sentences:N", sort=order, axis=alt.Axis(title="sentences taught", labelAngle=0)),
-        y=alt.Y("row:N", sort=[value["row"] for value in values], axis=alt.Axis(title=None)),
+        y=alt.Y("row:N", sort=[value["row"] for value in values], axis=alt.Axis(title=None, labelLimit=400)),
     )
     scale = alt.Scale(domain=[-1, 0, 2], range=[VERMILION, "#f4f4f6", BLUE], clamp=True)
     layers: list[Any] = [
@@ -185,9 +186,13 @@ def drift(cells: Cells) -> alt.LayerChart:
     ]
     base = alt.Chart(alt.Data(values=rows)).mark_point(filled=True, size=46, opacity=1)
     chart = base.encode(
-        x=alt.X("drift:Q", axis=alt.Axis(title="drift: RMS change of the neuron’s value / its standard deviation")),
+        x=alt.X(
+            "drift:Q",
+            scale=alt.Scale(type="symlog", domainMin=0),
+            axis=alt.Axis(title="drift: RMS change of the neuron’s value / its standard deviation", values=_DRIFTS),
+        ),
         y=alt.Y("bits:Q", axis=alt.Axis(title="bits")),
-        color=alt.Color("trainable:N", legend=alt.Legend(title=None)),
+        color=alt.Color("trainable:N", scale=alt.Scale(range=_WAYS), legend=alt.Legend(title=None)),
     )
     title = alt.Title("Did training move the neuron?", anchor="start")
     return alt.LayerChart(layer=[chart]).properties(width=_WIDTH, height=_HEIGHT, title=title)

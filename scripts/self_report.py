@@ -1,7 +1,8 @@
 """The figures of docs/findings/self-report.md, from stored runs of ``assay report``.
 
     LADDER=ladder-2-0,ladder-4-0,ladder-8-0,ladder-12-0
-    assay report --models $LADDER --topology S --trainable finetune --regime nat --neurons-per-layer 1
+    assay report --models $LADDER --topology S --trainable finetune --regime nat --neurons-per-layer 1 \\
+        --seed SEED
     assay report --models $LADDER --regime nat,int,int10 --neurons-per-layer 3 --seed SEED
     assay report --topology S --layers 5,13,20,27,28,29 --regime nat --neurons-per-layer 1
     assay report --topology S --layers 29 --regime int,int10

@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BASELINES = ("text", "other_model", "blind", "shuffled", "probe_before", "probe_after")
-TRAINED = {"finetune": "all weights", "above": "LoRA above", "full": "LoRA everywhere"}
-TAUGHT = {"nat": "natural values", "int": "patches ×1", "int10": "patches ×10"}
+TRAINED = {
+    "finetune": "all weights",
+    "above": "LoRA above",
+    "question": "LoRA, question alone",
+    "full": "LoRA everywhere",
+}
+TAUGHT = {"nat": "natural values", "int": "patches ×1", "int10": "patches ×10", "swap": "values swapped"}
 
 
 def figure(value: float | None) -> str:
@@ -137,6 +142,16 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
                     bounded(row["relative_slope_drop"]),
                 ]
                 for row in found["also"]
+            ],
+        ),
+        "otherwise": table(
+            ("trained", "taught", "trials", "bits", "bits, its value now", "drift", "relative slope", "verdicts"),
+            [
+                [
+                    *(TRAINED[row["trainable"]], TAUGHT[row["regime"]], str(row["trials"]), bounded(row["bits"])),
+                    *(bounded(row["bits_own"]), figure(row["drift"]), *slope(row)),
+                ]
+                for row in found["otherwise"]
             ],
         ),
         "matrix": table(

@@ -189,6 +189,25 @@ def test_copy_inside_a_block_is_refused() -> None:
         subject.with_dtype(torch.bfloat16)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_sharing_subject_has_the_very_same_weights_and_modules_of_its_own(name: str) -> None:
+    first = tiny(name)
+    ids, mask = token_batch("right")
+    second = first.sharing()
+    for kind in ("named_parameters", "named_buffers"):
+        own, others = (dict(getattr(subject.model, kind)()) for subject in (first, second))
+        assert list(own) == list(others)
+        assert all(own[part] is others[part] for part in own)
+    assert not set(map(id, first.model.modules())) & set(map(id, second.model.modules()))
+    plain = first.hidden(ids, mask)
+    with first.edit(SiteId(0, "mlp_act"), torch.zeros_like):
+        assert not torch.equal(first.hidden(ids, mask), plain)
+        assert torch.equal(second.hidden(ids, mask), plain)
+        with pytest.raises(UsageError, match="sharing was called inside a capture or edit block"):
+            first.sharing()
+    assert count_hooks(second) == 0
+
+
 def test_fingerprint_depends_on_every_weight_and_on_dtype() -> None:
     first, again = (Subject.from_hf(tiny_model("gpt2"), tiny_tokenizer()) for _ in range(2))
     assert first.fingerprint == again.fingerprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from assay.errors import UsageError
 
 if TYPE_CHECKING:
     from assay.model import Subject
+
+_DRAWING = threading.Lock()  # what peft draws is drawn from the one generator that all threads have
 
 
 class Adapters:
@@ -89,7 +92,7 @@ def _inject(subject: Subject, layer: int, rank: int, seed: int) -> dict[str, nn.
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=paths, fan_in_fan_out=subject._row.transposed, bias="none"
     )
-    with torch.random.fork_rng(devices=[]):  # what is drawn here is drawn again below
+    with _DRAWING, torch.random.fork_rng(devices=[]):  # what is drawn here is drawn again below
         inject_adapter_in_model(config, module)
     parameters = {f"{layer}.{name}": p for name, p in module.named_parameters() if "lora_" in name}
     for name, weight in parameters.items():

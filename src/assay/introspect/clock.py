@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -29,11 +30,13 @@ class Clock:
         self._costs, self._progress, self._now = costs, progress, now
         self._skipped = 0
         self._started: float | None = None
-        self._part, self._within, self._lesson = 0, 0, 0
+        self._part, self._within = 0, 0
+        self._going: dict[int, float] = {}  # by thread, how much of the part's cost its lesson has brought so far
+        self._lock = threading.Lock()
 
     def __call__(self, message: str, share: float | None = None) -> None:
-        """Pass a message on; ``share`` of the present lesson is over."""
-        left = self.left(share or 0.0)
+        """Pass a message on; ``share`` of what it tells of is over."""
+        left = self.left()
         self._progress(message if left is None else f"{message}, {_said(left)} left", share)
 
     def skip(self) -> None:
@@ -43,13 +46,14 @@ class Clock:
 
     def next(self) -> None:
         """The present part is over, whatever was left of it."""
-        self._part, self._within, self._lesson = self._part + 1, 0, 0
+        self._part, self._within = self._part + 1, 0
 
-    def left(self, share: float = 0.0) -> float | None:
-        """Seconds, when so much of the present lesson is over; None as long as little is known."""
+    def left(self) -> float | None:
+        """Seconds; None as long as little is known."""
         if self._started is None or self._part >= len(self._costs):
             return None
-        within = min(self._within + share * self._lesson, self._costs[self._part])
+        with self._lock:
+            within = min(self._within + sum(self._going.values()), self._costs[self._part])
         done = sum(self._costs[: self._part]) + within - self._skipped
         rest = sum(self._costs[self._part :]) - within
         if done < _LEAST * (done + rest):
@@ -57,13 +61,22 @@ class Clock:
         return rest * (self._now() - self._started) / done
 
     def teacher(self, cost: Callable[[Trial], int], teacher: Teacher = teach) -> Teacher:
-        """A teacher each of whose lessons is so much of the present part's cost."""
+        """A teacher each of whose lessons is so much of the present part's cost; several may go on at once."""
 
         def teaching(lessons: Course, progress: Progress) -> Learnt:
-            self._started = self._now() if self._started is None else self._started
-            self._lesson = cost(lessons.trial)
-            learnt = teacher(lessons, progress)
-            self._within, self._lesson = self._within + self._lesson, 0
+            whole, thread = cost(lessons.trial), threading.get_ident()
+
+            def told(message: str, share: float = 0.0) -> None:
+                with self._lock:
+                    self._going[thread] = share * whole
+                progress(message, share)
+
+            with self._lock:
+                self._started = self._now() if self._started is None else self._started
+            learnt = teacher(lessons, told)
+            with self._lock:
+                self._going.pop(thread, None)
+                self._within += whole
             return learnt
 
         return teaching

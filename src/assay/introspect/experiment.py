@@ -10,6 +10,7 @@ from assay.core.memory import peak_rss_mb
 from assay.introspect.clock import Clock
 from assay.introspect.grounds import Loader, make_loader
 from assay.introspect.kept import BATCH
+from assay.introspect.lanes import Lanes
 from assay.introspect.layer import Asked, study_layer
 from assay.introspect.neurons import Neuron, choose_neurons
 from assay.introspect.parts import Part, parts_of
@@ -95,6 +96,7 @@ def report(
             "seconds": round(time.monotonic() - started, 1),
             "peak_rss_mb": round(peak_rss_mb(), 1),
             "arithmetic": loader.arithmetic(),
+            "reporters_at_once": Lanes.of(first).count,
             "sentences_at_once": loader.room.most or BATCH,
         }
         write_run(writer, result)
@@ -131,8 +133,9 @@ def _study(
     neurons = choose_neurons(grounds.main.meter, part.layer, values, size.neurons, request.seed)
     asked = Asked(part.topology, part.trainable, request.regimes, size.halves, size.draws, request.seed, plan, limits)
     teacher = clock.teacher(lambda trial: part.lesson_cost(trial, plan))
+    lanes = Lanes.of(grounds.main.learner)
     studied = [
-        study_layer(grounds.main, grounds.others, group, asked, clock, teacher, grounds.also)
+        study_layer(grounds.main, grounds.others, group, asked, clock, teacher, grounds.also, lanes)
         for group in _groups(neurons, part.topology)
     ]
     arrays, text = write_part(studied)

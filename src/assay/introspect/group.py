@@ -114,6 +114,11 @@ class Course(NamedTuple):
         """What the neurons are made to be when the model is taught."""
         return "nat" if self.trial.regime == NULL else self.trial.regime
 
+    @property
+    def examples(self) -> int:
+        """How many sentences will be seen, those seen again counted again."""
+        return self.plan.epochs_of(self.regime) * self.trial.size
+
     def chosen(self) -> Doses:
         """Patches and right answers on the choose split."""
         return doses(self.regime, self.neurons, self.values.choose, np.random.default_rng([self.seed, 13]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from assay.introspect.baselines import (
 from assay.introspect.evidence import Evidence, Said
 from assay.introspect.ground import Ground, Progress
 from assay.introspect.group import NULL, Course, Learnt, Teacher, Trial, course, doses_drawn, hear, teach
+from assay.introspect.lanes import Lanes
 from assay.introspect.neurons import Neuron
 from assay.introspect.regimes import INT, Doses
 from assay.introspect.stored import Pack, cells_from, pack, with_also
@@ -52,6 +53,10 @@ class Others(NamedTuple):
     same_size: bool
 
 
+Lesson = tuple[str, int]  # a regime, or who else is taught natural values; and how many sentences
+School = Callable[[Mapping[Lesson, Course]], Mapping[Lesson, Learnt]]
+
+
 def study_layer(
     ground: Ground,
     others: Others,
@@ -60,37 +65,31 @@ def study_layer(
     progress: Progress,
     teacher: Teacher = teach,
     also: Ground | None = None,
+    lanes: Lanes | None = None,
 ) -> tuple[list[dict[str, Any]], Pack]:
     """The cells of some neurons of one layer, regime by regime, and the evidence from which they can be made again.
 
-    ``teacher`` makes a reporter out of what there is to learn. ``also``: the same ground with other text to test on;
-    the same reporters are asked there too.
+    ``teacher`` makes a reporter out of what there is to learn, in as many ``lanes`` at once (one if left out).
+    ``also``: the same ground with other text to test on; the same reporters are asked there too.
     """
-    known: dict[Trial, Learnt] = {}
+    known: dict[Lesson, Learnt] = {}
 
-    def teaching(lessons: Course, progress: Progress) -> Learnt:
-        learnt = teacher(lessons, progress)
-        if lessons.ground is ground:
-            known[lessons.trial] = learnt
-        return learnt
+    def school(courses: Mapping[Lesson, Course]) -> Mapping[Lesson, Learnt]:
+        learnt = (lanes or Lanes(1)).teach(list(courses.values()), progress, teacher)
+        known.update(zip(courses, learnt, strict=True))
+        return known
 
-    packed = pack(_evidence(ground, others, neurons, asked, progress, teaching))
+    packed = pack(_evidence(ground, others, neurons, asked, progress, school))
     if also is not None:
         nobody = Others(None, None, others.same_size)
-        there = _evidence(also, nobody, neurons, asked, progress, lambda lessons, progress: known[lessons.trial])
-        packed = with_also(packed, pack(there))
+        packed = with_also(packed, pack(_evidence(also, nobody, neurons, asked, progress, lambda _: known)))
     # cells are made from what is stored, so that they come out again to the last digit
     cells = cells_from(packed, asked.regimes, asked.sizes[-1], asked.limits)
     return [_named(ground, asked, neurons[0].unit.site.layer) | cell for cell in cells], packed
 
 
 def _evidence(
-    ground: Ground,
-    others: Others,
-    neurons: list[Neuron],
-    asked: Asked,
-    progress: Progress,
-    teacher: Teacher,
+    ground: Ground, others: Others, neurons: list[Neuron], asked: Asked, progress: Progress, school: School
 ) -> Evidence:
     layer = neurons[0].unit.site.layer
     values = ground.values([neuron.unit for neuron in neurons])
@@ -104,9 +103,12 @@ def _evidence(
     readable = {
         regime: readers.readable(ground, neurons, values, regime, optima, *threshold) for regime in asked.regimes
     }
-    heard = _hear_all(ground, neurons, readable, asked, tests, teacher, progress)
-    if "nat" in asked.regimes:
-        told |= _controls(ground, others, neurons, asked, tests, teacher, progress, digits.choose)
+    courses = _courses(ground, neurons, readable, asked)
+    controls = _controls(ground, others, neurons, asked)
+    learnt = school(courses | controls)
+    progress(f"asking about layer {layer}")
+    heard = _hear_all(ground, neurons, readable, asked, courses, learnt, tests)
+    told |= _hear_controls(controls, learnt, tests, digits.choose)
     words = {name: told[name] for name in ("word", "tfidf")}
     probe = {"nat": told["probe_after"].test[None]} | {
         regime: readers.read_patched(ground, neurons, values, regime, optima, tests, asked.seed)
@@ -141,52 +143,67 @@ def _named(ground: Ground, asked: Asked, layer: int) -> dict[str, Any]:
     }
 
 
+def _courses(
+    ground: Ground, neurons: list[Neuron], readable: Mapping[str, Sequence[int]], asked: Asked
+) -> dict[Lesson, Course]:
+    """What is taught about the neurons that are worth teaching."""
+    return {
+        (regime, size): course(
+            ground, [neurons[place] for place in places], Trial(asked.trainable, regime, size), asked.plan, asked.seed
+        )
+        for regime, places in readable.items()
+        for size in asked.sizes
+        if places
+    }
+
+
+def _controls(ground: Ground, others: Others, neurons: list[Neuron], asked: Asked) -> dict[Lesson, Course]:
+    """Reporters that can't read: one without the full stop, one taught shuffled numbers, one of another model."""
+    if "nat" not in asked.regimes:
+        return {}
+    values, size = ground.values([neuron.unit for neuron in neurons]), asked.sizes[-1]
+    trial = Trial(asked.trainable, "nat", size)
+    courses = {(NULL, size): course(ground, neurons, trial._replace(regime=NULL), asked.plan, asked.seed)}
+    for name, other in (("blind", others.blind), ("other_model", others.sibling)):
+        if other is not None:
+            courses[name, size] = course(other, neurons, trial, asked.plan, asked.seed, values)
+    return courses
+
+
 def _hear_all(
     ground: Ground,
     neurons: list[Neuron],
     readable: Mapping[str, Sequence[int]],
     asked: Asked,
+    courses: Mapping[Lesson, Course],
+    learnt: Mapping[Lesson, Learnt],
     tests: Mapping[str, Sequence[Doses]],
-    teacher: Teacher,
-    progress: Progress,
-) -> dict[tuple[str, int], Said]:
+) -> dict[Lesson, Said]:
     """What reporters say by regime and number of sentences; where a neuron is not worth teaching there is NaN."""
     apart = readers.apart(ground)
-    heard: dict[tuple[str, int], Said] = {}
-    for regime in asked.regimes:
-        places = list(readable[regime])
-        own = [neurons[place] for place in places]
+    heard: dict[Lesson, Said] = {}
+    for (regime, size), lessons in courses.items():
+        places, own = list(readable[regime]), learnt[regime, size]
         given = {name: [one.of(places) for one in drawn] for name, drawn in tests.items()}
-        for size in asked.sizes if places else ():
-            lessons = course(ground, own, Trial(asked.trainable, regime, size), asked.plan, asked.seed)
-            learnt = teacher(lessons, progress)
-            progress(f"asking about layer {neurons[0].unit.site.layer}, {regime}")
-            if size == asked.sizes[-1]:
-                found = hear(lessons, learnt, given, apart, regime if regime in INT else "int")
-            else:
-                found = hear(lessons, learnt, {regime: given[regime][:1]})
-            heard[regime, size] = found.placed(places, len(neurons)).said
+        if size == asked.sizes[-1]:
+            found = hear(lessons, own, given, apart, regime if regime in INT else "int")
+        else:
+            found = hear(lessons, own, {regime: given[regime][:1]})
+        heard[regime, size] = found.placed(places, len(neurons)).said
     return heard
 
 
-def _controls(
-    ground: Ground,
-    others: Others,
-    neurons: list[Neuron],
-    asked: Asked,
+def _hear_controls(
+    courses: Mapping[Lesson, Course],
+    learnt: Mapping[Lesson, Learnt],
     tests: Mapping[str, Sequence[Doses]],
-    teacher: Teacher,
-    progress: Progress,
     right: Int64[NDArray[np.int64], "m units"],
 ) -> dict[str, Told]:
-    """Reporters that can't read: one without the full stop, one taught shuffled numbers, one of another model."""
-    values = ground.values([neuron.unit for neuron in neurons])
-    trial, only = Trial(asked.trainable, "nat", asked.sizes[-1]), {"nat": tests["nat"]}
-    courses = {NULL: course(ground, neurons, trial._replace(regime=NULL), asked.plan, asked.seed)}
-    for name, other in (("blind", others.blind), ("other_model", others.sibling)):
-        if other is not None:
-            courses[name] = course(other, neurons, trial, asked.plan, asked.seed, values)
-    heard = {name: hear(lessons, teacher(lessons, progress), only) for name, lessons in courses.items()}
-    said = {name: Told(one.choose, one.logs["nat"][0]) for name, one in heard.items()}
-    # what was taught shuffled numbers must not be told the right ones by a calibration
-    return {name: one if name == NULL else at_best(one, right) for name, one in said.items()}
+    """What they say of natural values."""
+    said: dict[str, Told] = {}
+    for (name, size), lessons in courses.items():
+        one = hear(lessons, learnt[name, size], {"nat": tests["nat"]})
+        told = Told(one.choose, one.logs["nat"][0])
+        # what was taught shuffled numbers must not be told the right ones by a calibration
+        said[name] = told if name == NULL else at_best(told, right)
+    return said

@@ -130,7 +130,10 @@ def how_far(
 
 
 def attention(subject: Subject) -> AbstractContextManager[Any]:
-    """On a CPU two products in the place of the fused attention, whose backward pass takes twice the step's time."""
+    """On a CPU two products in the place of the fused attention, whose backward pass takes twice the step's time.
+
+    For all threads at once, so it is for whoever starts them.
+    """
     return sdpa_kernel(SDPBackend.MATH) if subject.device.type == "cpu" else nullcontext()
 
 
@@ -139,8 +142,7 @@ def learn(reporter: Reporter, optimizer: torch.optim.Optimizer, given: Doses, pa
     optimizer.zero_grad()
     count, total = sum(map(len, parts)), 0.0
     for part in parts:
-        with attention(reporter.subject):
-            wrong = step_loss(reporter, part, given) * (len(part) / count)
+        wrong = step_loss(reporter, part, given) * (len(part) / count)
         wrong.backward()
         total += wrong.item()
     return total

@@ -1,4 +1,4 @@
-"""A model once more, in another dtype."""
+"""A model once more: in another dtype, or of the same weights."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def copy_in(model: Any, dtype: torch.dtype) -> Any:
         if scale is not None:
             module.embed_scale = torch.tensor(scale, dtype=dtype, device=module.embed_scale.device)
     return made
+
+
+def sharing(model: Any) -> Any:
+    """The same model in modules of its own: parameters and buffers are the very same tensors."""
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, memo)

@@ -14,7 +14,7 @@ from assay.core.ids import SiteId
 from assay.errors import UsageError
 from assay.model import large, placement
 from assay.model.anatomy import Anatomy
-from assay.model.copies import copy_in
+from assay.model.copies import copy_in, sharing
 from assay.model.fingerprint import fingerprint as hash_weights
 from assay.model.hooks import EarlyExit, Edit, Switchboard
 from assay.model.partial import check_edits, ending_after, starting_at
@@ -104,18 +104,37 @@ class Subject(Anatomy):
         """
         if dtype == self.dtype:
             return self
-        if self._board.in_use:
-            raise UsageError("with_dtype was called inside a capture or edit block; call it outside")
+        self._check_closed("with_dtype")
         if not large.is_spread(self.model):
-            model = copy_in(self.model, dtype)
-            copy = Subject(model, self.tokenizer, self.name, placement.converted(dtype, self.device))
-        elif self.reload is None:
+            return self._around(copy_in(self.model, dtype), placement.converted(dtype, self.device))
+        if self.reload is None:
             raise UsageError(f"{self.name} is spread over devices and can't be converted; load it in that dtype")
-        else:
-            copy = self.reload(dtype)
-        copy.revision = self.revision
-        copy.directions.update(self.directions)
-        return copy
+        return self._as_here(self.reload(dtype))
+
+    def sharing(self) -> Subject:
+        """A second subject of the very same weights, in modules of its own, so that it can work in another thread.
+
+        No weight is copied. Edits, captures and adapters in the one are nothing to the other.
+
+        Raises:
+            UsageError: an edit or a capture is open, or the model is spread over devices and disk.
+        """
+        self._check_closed("sharing")
+        if large.is_spread(self.model):
+            raise UsageError(f"{self.name} is spread over devices and can't be shared; load it once more")
+        return self._around(sharing(self.model), self.reason)
+
+    def _check_closed(self, what: str) -> None:
+        if self._board.in_use:
+            raise UsageError(f"{what} was called inside a capture or edit block; call it outside")
+
+    def _around(self, model: Any, reason: str) -> Subject:
+        return self._as_here(Subject(model, self.tokenizer, self.name, reason))
+
+    def _as_here(self, other: Subject) -> Subject:
+        other.revision = self.revision
+        other.directions.update(self.directions)
+        return other
 
     # Reading and changing
 

@@ -8,10 +8,11 @@
     assay report --topology S --layers 29 --regime int,int10
     assay report --layers 5,13,20,27,28,29 --regime nat,int
     assay report --layers 20,27,28,29 --regime int10
+    assay report --layers 20,27,28,29 --regime nat,int,int10 --seed 1
     assay report --model ladder-8-0 --layers 2,4,6 --regime nat --neurons-per-layer 3 --train-examples 4000
     assay report --model ladder-8-0 --layers 2,5 --regime nat,int10 --neurons-per-layer 3 --seed 3 \\
         --also moby-dick.jsonl
-    assay report --model ladder-8-0 --trainable question,full --regime nat,int10 --neurons-per-layer 3
+    assay report --model ladder-8-0 --layers 2,5 --trainable question,full --regime nat,int10 --neurons-per-layer 3
     assay report --model ladder-8-0 --regime swap --neurons-per-layer 3
     python scripts/self_report.py RUN [RUN ...]
 

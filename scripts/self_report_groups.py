@@ -106,18 +106,23 @@ def as_usual(cells: Cells) -> list[Cell]:
 
 
 def otherwise(cells: Cells) -> list[dict[str, Any]]:
-    """What else may be trained and taught: the same neurons under the same seed, the usual way first."""
+    """What else may be trained and taught; ``usual``: LoRA above, of the same neurons under the same seed."""
     own = [c for c in cells if c["topology"] == "Q" and c["sentences"] == USUAL and not c["also"]]
     usual = as_usual(own)
-    trial = lambda cell: (cell["model"], cell["unit"], cell["seed"])  # noqa: E731
-    other = [c for c in own if c not in usual]
-    trials = set(map(trial, other))
-    return grouped([c for c in usual if trial(c) in trials] + other, "model", "trainable", "regime")
+    rows = grouped([c for c in own if c not in usual], "model", "trainable", "regime")
+    for row in rows:
+        same = [c for c in own if all(c[name] == row[name] for name in ("model", "trainable", "regime"))]
+        trials = {(c["unit"], c["seed"]) for c in same}
+        taught = "int" if row["regime"] == "swap" else row["regime"]
+        beside = [c for c in usual if c["model"] == row["model"] and c["regime"] == taught]
+        row["usual"] = group([c for c in beside if (c["unit"], c["seed"]) in trials])
+    return rows
 
 
 def by_amount(cells: Cells) -> list[dict[str, Any]]:
     """What more sentences bring: neurons that were taught on the usual number and on more, natural values asked."""
-    own = [c for c in cells if c["topology"] == "Q" and c["regime"] == "nat" and c["seed"] == 0 and not c["also"]]
+    asked = [c for c in cells if c["topology"] == "Q" and c["trainable"] == "above" and not c["also"]]
+    own = [c for c in asked if c["regime"] == "nat" and c["seed"] == 0]
     more = {(c["model"], c["unit"]) for c in own if c["sentences"] > USUAL}
     own = [c for c in own if (c["model"], c["unit"]) in more]
     same = {(c["model"], c["unit"]) for c in own if c["sentences"] == USUAL}

@@ -145,11 +145,15 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
             ],
         ),
         "otherwise": table(
-            ("trained", "taught", "trials", "bits", "bits, its value now", "drift", "relative slope", "verdicts"),
+            (
+                *("trained", "taught", "trials", "bits", "LoRA above", "relative slope", "LoRA above"),
+                *("bits, its value now", "drift", "verdicts"),
+            ),
             [
                 [
-                    *(TRAINED[row["trainable"]], TAUGHT[row["regime"]], str(row["trials"]), bounded(row["bits"])),
-                    *(bounded(row["bits_own"]), figure(row["drift"]), *slope(row)),
+                    *(TRAINED[row["trainable"]], TAUGHT[row["regime"]], str(row["trials"])),
+                    *(bounded(own[part]) for part in ("bits", "relative_slope") for own in (row, row["usual"])),
+                    *(bounded(row["bits_own"]), figure(row["drift"]), verdicts(row["verdicts"])),
                 ]
                 for row in found["otherwise"]
             ],

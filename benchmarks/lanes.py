@@ -4,9 +4,10 @@
 
 The default model, topology Q, adapters above the neurons of a layer, as ``assay report`` teaches them: natural values,
 patches, shuffled numbers, as many lessons as there are lanes twice over. Both ways teach the same lessons from the
-same beginnings. Rounds are interleaved, and which goes first alternates; the first of each is not counted. The last
-line is JSON: by layer the ratio of seconds, median and quartiles, and how far what was learnt is apart, which is by
-the rounding of bf16 products over fewer cores.
+same beginnings. Lessons are of six steps, so that putting adapters in and judging answers weigh more than in a real
+run. Rounds are interleaved, and which goes first alternates; the first of each is not counted. The last line is JSON:
+by layer the ratio of seconds, median and quartiles, and how far what was learnt is apart, which is by the rounding of
+bf16 products over fewer cores.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 
 from assay.introspect.clock import Clock
 from assay.introspect.ground import Ground
-from assay.introspect.group import Learnt, Trial, course
+from assay.introspect.group import NULL, Learnt, Trial, course
 from assay.introspect.neurons import measured
 from assay.introspect.parts import parts_of
 from assay.introspect.request import ReportRequest
@@ -64,6 +64,10 @@ def test_a_part_costs_what_its_lessons_cost() -> None:
     steps = 2 * (20 + 10) + 3 * 2 * 20 + 5 * (20 + 10)
     assert deep.cost(request, plan) == steps * (3 + 2)
     assert last.cost(request, plan) == steps * (0 + 2)
+    assert [(trial.regime, trial.size) for trial in deep.trials(request)] == [
+        *(("nat", 160), ("nat", 320), ("int", 160), ("int", 320)),
+        *[(NULL, 320)] * 3,
+    ]
     assert deep.name == "m-Q-above-L0"
     patched = ReportRequest(models=("m",), layers=(0,), regimes=("int",), topologies=("S",), effort="smoke")
     [alone] = parts_of(patched, {"m": 4})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from assay.introspect.ground import Ground
-from assay.introspect.group import NULL, Course, Learnt, Trial, course, teach
+from assay.introspect.group import NULL, Course, Learnt, Trial, course
 from assay.introspect.lanes import Lanes, Stopped
 from assay.introspect.neurons import measured
 from assay.introspect.training import Plan, Trained
@@ -79,7 +80,7 @@ def test_what_is_told_is_of_the_longest_lesson_under_way(grounds: dict[str, Grou
 
 
 def test_what_goes_wrong_in_one_lesson_ends_the_others_and_is_raised(grounds: dict[str, Ground]) -> None:
-    ended: list[type[BaseException]] = []
+    ended: list[Stopped] = []
     ground = grounds["Q"]
 
     def teacher(lessons: Course, progress: Any) -> Learnt:
@@ -88,25 +89,35 @@ def test_what_goes_wrong_in_one_lesson_ends_the_others_and_is_raised(grounds: di
         try:
             while True:
                 progress("going on")
-        except BaseException as error:
-            ended.append(type(error))
+        except Stopped as stopped:
+            ended.append(stopped)
             raise
 
     threads = torch.get_num_threads()
     with pytest.raises(MemoryError, match="too much"):
         Lanes(4).teach(courses(ground, "rows"), quiet, teacher)
-    assert ended == [Stopped] * 3
+    assert len(ended) == 3
     assert torch.get_num_threads() == threads
     [again] = Lanes(4).teach(courses(ground, "rows")[:1], quiet)  # and nothing is broken
     assert len(again.trained.losses) == 25
 
 
 def test_an_interruption_ends_all_lessons(grounds: dict[str, Ground]) -> None:
-    def interrupted(message: str, share: float | None = None) -> None:
-        raise KeyboardInterrupt
+    together, ended = threading.Barrier(2, timeout=30), list[Stopped]()
+
+    def teacher(lessons: Course, progress: Any) -> Learnt:
+        if together.wait() == 0:
+            _thread.interrupt_main()  # as Ctrl-C does
+        try:
+            while True:
+                progress("going on")
+        except Stopped as stopped:
+            ended.append(stopped)
+            raise
 
     with pytest.raises(KeyboardInterrupt):
-        Lanes(2).teach(courses(grounds["Q"], "rows"), interrupted, teach)
+        Lanes(2).teach(courses(grounds["Q"], "rows"), quiet, teacher)
+    assert len(ended) == 2  # of four: those that had not begun never do
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lane")]
 
 

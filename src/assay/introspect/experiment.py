@@ -96,7 +96,7 @@ def report(
             "seconds": round(time.monotonic() - started, 1),
             "peak_rss_mb": round(peak_rss_mb(), 1),
             "arithmetic": loader.arithmetic(),
-            "reporters_at_once": Lanes.of(first).count,
+            "reporters_at_once": min(Lanes.of(first).count, len(parts[0].trials(request))),
             "sentences_at_once": loader.room.most or BATCH,
         }
         write_run(writer, result)

@@ -80,10 +80,9 @@ class Lanes:
                 futures = {place: pool.submit(lesson, place) for place in longest_first}
                 try:
                     return _results([futures[place] for place in range(len(courses))])
-                except BaseException:
+                finally:  # whatever ends it, an interruption too; if all went well nothing is left to end
                     desk.stop.set()
                     pool.shutdown(wait=False, cancel_futures=True)
-                    raise
         finally:
             torch.set_num_threads(threads)
 

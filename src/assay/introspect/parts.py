@@ -43,13 +43,16 @@ class Part(NamedTuple):
         run = self.n_layers if self.trainable == "question" else self.n_layers - 1 - self.layer
         return steps * (run + _ENDS)
 
-    def cost(self, request: ReportRequest, plan: Plan) -> int:
-        """What all reporters of this part cost together, if all are taught to the end."""
+    def trials(self, request: ReportRequest) -> list[Trial]:
+        """What reporters are taught about some neurons, if all of these are worth teaching, controls included."""
         size = request.size
         trials = [Trial(self.trainable, regime, n) for regime in request.regimes for n in size.halves]
-        trials += [Trial(self.trainable, NULL, size.sentences)] * (_CONTROLS if "nat" in request.regimes else 0)
-        groups = 1 if self.topology == "Q" else size.neurons
-        return groups * sum(self.lesson_cost(trial, plan) for trial in trials)
+        return trials + [Trial(self.trainable, NULL, size.sentences)] * (_CONTROLS if "nat" in request.regimes else 0)
+
+    def cost(self, request: ReportRequest, plan: Plan) -> int:
+        """What all reporters of this part cost together, if all are taught to the end."""
+        groups = 1 if self.topology == "Q" else request.size.neurons
+        return groups * sum(self.lesson_cost(trial, plan) for trial in self.trials(request))
 
 
 def parts_of(request: ReportRequest, n_layers: Mapping[str, int]) -> list[Part]:

@@ -7,6 +7,7 @@
     assay report --topology S --layers 5,13,20,27,28,29 --regime nat --neurons-per-layer 1
     assay report --topology S --layers 29 --regime int,int10
     assay report --layers 5,13,20,27,28,29 --regime nat,int
+    assay report
     assay report --layers 20,27,28,29 --regime int10
     assay report --layers 20,27,28,29 --regime nat,int,int10 --seed 1
     assay report --model ladder-8-0 --layers 2,4,6 --regime nat --neurons-per-layer 3 --train-examples 4000
@@ -43,6 +44,7 @@ from self_report_groups import (
     mean,
     on_other_text,
     otherwise,
+    said,
     short,
 )
 from self_report_tables import TAUGHT, tables
@@ -72,6 +74,7 @@ KEPT = (
         "also",
     ),
 )
+TRIAL = ("model", "topology", "trainable", "regime", "sentences", "unit", "seed")
 SAME_SCALE = {
     "nat": ("nat", "int", "int10"),
     "int": ("nat", "int", "int10"),
@@ -83,8 +86,8 @@ SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"
 
 
 def gathered(paths: Sequence[str]) -> list[dict[str, Any]]:
-    """The cells of all runs, made again from the stored answers by today's rule."""
-    found: list[dict[str, Any]] = []
+    """The cells of all runs, made again from the stored answers by today's rule; a trial run twice counts once."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in paths:
         run = open_run(path)
         for cell in (again.now for again in recompute(run)):
@@ -96,8 +99,8 @@ def gathered(paths: Sequence[str]) -> list[dict[str, Any]]:
                 for name, test in cell["tests"].items()
                 if name in SAME_SCALE[cell["regime"]]
             }
-            found.append(own)
-    return found
+            found.setdefault((*(own[name] for name in TRIAL), own["also"] is None), own)
+    return list(found.values())
 
 
 def own_dose(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,6 +123,7 @@ def found_in(paths: Sequence[str]) -> dict[str, Any]:
         "asked_layers": grouped(asked, "model", "regime", "layers_left"),
         "strata": grouped([cell for cell in asked if cell["layers_left"]], "regime", "stratum"),
         "matrix": matrix(asked),
+        "said": said(asked),
         "amounts": by_amount(cells),
         "also": on_other_text([cell for cell in cells if cell["also"]]),
         "otherwise": otherwise(cells),

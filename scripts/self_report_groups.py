@@ -93,6 +93,29 @@ def matrix(cells: Cells) -> list[dict[str, Any]]:
     return rows
 
 
+def said(cells: Cells) -> list[dict[str, Any]]:
+    """How well natural values are told where a layer is left above: the median rank correlation, bits, and the text's.
+
+    The median is over trials, its interval from neurons drawn again with all their trials.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in dict.fromkeys(map(family, cells)):
+        own = [c for c in cells if family(c) == name and c["regime"] == "nat" and c["layers_left"] > 0]
+        ranks: dict[tuple[str, str], list[float]] = {}
+        for cell in own:
+            ranks.setdefault((cell["model"], cell["unit"]), []).append(cell["spearman"])
+        neurons, rng = list(ranks.values()), np.random.default_rng(0)
+        drawn = [
+            np.median(np.concatenate([neurons[n] for n in rng.integers(len(neurons), size=len(neurons))]))
+            for _ in range(REPLICATES)
+        ]
+        lo, hi = map(float, np.quantile(drawn, [0.025, 0.975]))
+        rank = {"value": float(np.median(np.concatenate(neurons))), "lo": lo, "hi": hi, "n": len(own)}
+        text = mean(own, lambda c: c["baselines"]["text"])
+        rows.append({"models": name, "rank": rank, "bits": mean(own, lambda c: c["bits"]), "text": text})
+    return rows
+
+
 def as_usual(cells: Cells) -> list[Cell]:
     """Those of the two studies: the proposal's own, and after a question what LoRA above says."""
     return [

@@ -183,8 +183,18 @@ def test_the_page_of_self_report_counts_as_the_cells_do(reports: dict[str, Any])
         assert f"{read} of {len(own)}" in page, regime
 
 
-def test_readme_quotes_how_far_answers_follow(reports: dict[str, Any]) -> None:
+def test_readme_quotes_how_well_natural_values_are_told_and_how_far_answers_follow(reports: dict[str, Any]) -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    module = script("self_report_tables")
     own = [row["int_relative_slope"] for row in reports["matrix"] if row["taught"] == "nat"]
-    ladder, default = map(script("self_report_tables").bounded, own)
+    ladder, default = map(module.bounded, own)
     assert f"the answer follows with {ladder} and {default} of the slope" in readme
+    said = reports["said"]
+    ranks, bits = ([module.bounded(row[part]) for row in said] for part in ("rank", "bits"))
+    text = [module.plain(row["text"]) for row in said]
+    told = f"rank correlation {ranks[0]} on the ladder, {ranks[1]} on the default model; {bits[0]} and {bits[1]} bits"
+    assert f"({told}, where the text gives {text[0]} and {text[1]})" in readme
+    page = (FINDINGS / "self-report.md").read_text(encoding="utf-8")
+    assert f"rank correlation {ranks[0]} and {ranks[1]}" in page
+    tenfold = [row for row in reports["strata"] if row["regime"] == "int10"]
+    assert f"it reads {sum(row['read'] for row in tenfold)} of {sum(row['readable'] for row in tenfold)}," in readme

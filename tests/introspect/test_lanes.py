@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ def test_what_goes_wrong_in_one_lesson_ends_the_others_and_is_raised(grounds: di
         try:
             while True:
                 progress("going on")
+                time.sleep(0.001)
         except Stopped as stopped:
             ended.append(stopped)
             raise
@@ -107,10 +109,11 @@ def test_an_interruption_ends_all_lessons(grounds: dict[str, Ground]) -> None:
 
     def teacher(lessons: Course, progress: Any) -> Learnt:
         if together.wait() == 0:
-            _thread.interrupt_main()  # as Ctrl-C does
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # as Ctrl-C does
         try:
             while True:
                 progress("going on")
+                time.sleep(0.001)
         except Stopped as stopped:
             ended.append(stopped)
             raise

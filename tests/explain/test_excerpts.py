@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.explain.excerpts import Amount, Scale, TestText, draw, exemplars, visible
+from assay.draw.heat import Scale, visible
+from assay.explain.excerpts import Amount, TestText, draw, exemplars
 
 AMOUNT = Amount(strongest=3, predicted=2, quantiles=4, random=2, exemplars=2, before=3, after=1)
 LENGTH = 10

@@ -1,19 +1,48 @@
-"""Figures and pages in the house's dress."""
+"""Figures and pages in the house's dress. Names are imported when they are first used: pages need no altair."""
 
-from assay.draw.figures import BLUE, GREEN, GRID, INK, NOISE, NULL, PURPLE, SKY, VERMILION, dressed, svg
-from assay.draw.pages import templates
+from __future__ import annotations
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GRID",
-    "INK",
-    "NOISE",
-    "NULL",
-    "PURPLE",
-    "SKY",
-    "VERMILION",
-    "dressed",
-    "svg",
-    "templates",
-]
+from typing import TYPE_CHECKING
+
+from assay.core.doors import lazy_door
+
+if TYPE_CHECKING:
+    from assay.draw.agreement import AgreementRow as AgreementRow
+    from assay.draw.agreement import agreement as agreement
+    from assay.draw.embedding import inline as inline
+    from assay.draw.embedding import standalone as standalone
+    from assay.draw.figures import BLUE as BLUE
+    from assay.draw.figures import GREEN as GREEN
+    from assay.draw.figures import GRID as GRID
+    from assay.draw.figures import INK as INK
+    from assay.draw.figures import NOISE as NOISE
+    from assay.draw.figures import NULL as NULL
+    from assay.draw.figures import PAPER as PAPER
+    from assay.draw.figures import PURPLE as PURPLE
+    from assay.draw.figures import SKY as SKY
+    from assay.draw.figures import VERMILION as VERMILION
+    from assay.draw.figures import Figure as Figure
+    from assay.draw.figures import dressed as dressed
+    from assay.draw.figures import svg as svg
+    from assay.draw.forest import ForestRow as ForestRow
+    from assay.draw.forest import forest as forest
+    from assay.draw.histogram import histogram as histogram
+    from assay.draw.histogram import histogram_of_quantiles as histogram_of_quantiles
+    from assay.draw.layers import layer_map as layer_map
+    from assay.draw.pages import templates as templates
+    from assay.draw.scatter import scatter as scatter
+
+_FIGURES = "BLUE GREEN GRID INK NOISE NULL PAPER PURPLE SKY VERMILION Figure dressed figure svg".split()
+_PLACES = dict.fromkeys(_FIGURES, "figures") | {
+    "AgreementRow": "agreement",
+    "ForestRow": "forest",
+    "agreement": "agreement",
+    "forest": "forest",
+    "histogram": "histogram",
+    "histogram_of_quantiles": "histogram",
+    "inline": "embedding",
+    "layer_map": "layers",
+    "scatter": "scatter",
+    "standalone": "embedding",
+    "templates": "pages",
+}

@@ -15,12 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LEVELS = 8  # shades a sign
+from assay.draw.heat import Scale, ShadedToken, visible
+
 _QUANTILES = (0.999, 0.99, 0.9, 0.5, 0.1)
 _TAIL = 0.3  # a tail counts as one when it reaches this share of the other
-_CONTROL = {i: chr(0x2400 + i) for i in range(32)} | {0x7F: "␡", 0x85: "␤", 0x2028: "⏎", 0x2029: "⏎"}
-_DIRECTION = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-_VISIBLE = _CONTROL | _DIRECTION | {ord("\n"): "⏎", ord("\t"): "⇥", ord("\r"): "␍"}
 
 
 class Amount(NamedTuple):
@@ -33,16 +31,6 @@ class Amount(NamedTuple):
     exemplars: int
     before: int
     after: int
-
-
-class ShadedToken(NamedTuple):
-    """A token as shown: its text, CSS classes for its two shades, and both numbers as text (predicted may be "")."""
-
-    text: str
-    shades: str
-    real: str
-    predicted: str
-    looked_at: bool
 
 
 class Excerpt(NamedTuple):
@@ -81,38 +69,6 @@ class TestText:
     windows: NDArray[np.int32]
     scored: NDArray[np.bool_]
     texts: Mapping[int, str]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The shared scale of a unit's shades: the activation that gets the full colour, and decimals for its numbers."""
-
-    full: float
-    decimals: int
-
-    @classmethod
-    def of(cls, activations: NDArray[np.float32]) -> Scale:
-        """From the unit's activations on scored tokens, (n,): full colour at the mean of the ten largest sizes."""
-        sizes = np.sort(np.abs(activations))[-10:]
-        full = float(sizes.mean()) if sizes.size and sizes[-1] > 0 else 1.0
-        return cls(full, int(np.clip(2 - np.floor(np.log10(full)), 0, 6)))
-
-    def number(self, value: float) -> str:
-        """The value as text, with a proper minus and without a signed zero."""
-        text = f"{value:.{self.decimals}f}"
-        return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
-
-    def shade(self, prefix: str, value: float) -> str:
-        """The CSS class of a value: prefix, ``n`` if it is negative, level from 1; "" for the lowest level."""
-        level = min(LEVELS, round(LEVELS * abs(value) / self.full))
-        return f"{prefix}{'n' if value < 0 else ''}{level}" if level else ""
-
-
-def visible(text: str) -> str:
-    """Text with line breaks, tabs, control and direction characters made visible; runs of spaces alone as low marks."""
-    if len(text) > 1 and not text.strip(" "):
-        return "␣" * len(text)
-    return text.translate(_VISIBLE)
 
 
 def draw(
@@ -158,22 +114,40 @@ def exemplars(
     negative: bool,
     amount: Amount,
     scale: Scale,
+    predicted: NDArray[np.float32] | None = None,
 ) -> list[Excerpt]:
-    """Recorded exemplars, (k, length) padded with -1, strongest first; rows without a token are left out."""
+    """Recorded exemplars, (k, length) padded with -1, strongest first; rows without a token are left out.
+
+    ``predicted``: what a claim says of the same tokens, to be laid over them.
+    """
     found: list[Excerpt] = []
-    for row, recorded in zip(ids.tolist(), activations.astype(np.float64), strict=True):
+    for number, (row, recorded) in enumerate(zip(ids.tolist(), activations.astype(np.float64), strict=True)):
         size = sum(token >= 0 for token in row)
         if not size or len(found) == amount.exemplars:
             continue
         at = int(np.argmin(recorded[:size]) if negative else np.argmax(recorded[:size]))
         values = recorded.tolist()
         span = range(max(0, at - amount.before), min(size, at + amount.after + 1))
-        shaded = [
-            ShadedToken(_text(texts, row[i]), scale.shade("b", values[i]), scale.number(values[i]), "", i == at)
-            for i in span
-        ]
-        found.append(Excerpt("", shaded, scale.number(values[at]), "", span[0] > 0, True))
+        if predicted is None:
+            shaded = [
+                ShadedToken(_text(texts, row[i]), scale.shade("b", values[i]), scale.number(values[i]), "", i == at)
+                for i in span
+            ]
+        else:
+            claimed = predicted[number].tolist()
+            shaded = [shaded_token(_text(texts, row[i]), values[i], claimed[i], scale, i == at) for i in span]
+        found.append(Excerpt("", shaded, scale.number(values[at]), shaded[at - span[0]].predicted, span[0] > 0, True))
     return found
+
+
+def shaded_token(text: str, real: float, predicted: float, scale: Scale, looked_at: bool) -> ShadedToken:
+    """A token with both of its values, of which NaN is unknown: a judge, say, is asked about a part of the text only."""
+    shades, numbers = list[str](), list[str]()
+    for prefix, value in (("a", real), ("p", predicted)):
+        known = not np.isnan(value)
+        shades.append(scale.shade(prefix, value) if known else "")
+        numbers.append(scale.number(value) if known else "")
+    return ShadedToken(text, " ".join(shades).strip(), numbers[0], numbers[1], looked_at)
 
 
 def _two_tails(values: NDArray[np.float32]) -> bool:
@@ -209,11 +183,8 @@ def _excerpt(
     inside = [i for i in range(low, high) if text.windows[i] == text.windows[at]]
     shaded: list[ShadedToken] = []
     for i in inside:
-        truth, claimed = float(real[i]), float(predicted[i])
-        said = not np.isnan(claimed)  # a judge is asked about a part of the text only
-        shades = f"{scale.shade('a', truth)} {scale.shade('p', claimed) if said else ''}".strip()
-        numbers = scale.number(truth), scale.number(claimed) if said else ""
-        shaded.append(ShadedToken(_text(text.texts, int(text.ids[i])), shades, *numbers, i == at))
+        word = _text(text.texts, int(text.ids[i]))
+        shaded.append(shaded_token(word, float(real[i]), float(predicted[i]), scale, i == at))
     before, after = (
         0 <= edge < text.ids.size and bool(text.documents[edge] == text.documents[at])
         for edge in (inside[0] - 1, inside[-1] + 1)

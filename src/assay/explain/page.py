@@ -16,12 +16,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from assay.draw import templates
-from assay.explain.excerpts import LEVELS
+from assay.draw.heat import LEVELS
 from assay.explain.figure import figure_svg
 from assay.explain.joint.view import joint_view
 from assay.explain.page_views import ReadableRun, score_text, unit_views
 
-_VERDICTS = {
+VERDICTS = {
     "supported": ("●", "prediction and behaviour beat every null"),
     "predicts": ("◐", "prediction beats every null; behaviour is open"),
     "undecided": ("○", "the data can’t carry a verdict"),
@@ -73,7 +73,7 @@ def build_page(run: ReadableRun, joint_svg: str | None = None) -> str:
         figure=Markup(figure_svg(result)),  # made here, from numbers and unit names
         by_explainer=_by_explainer(result["units"]),
         units=units,
-        verdicts=_VERDICTS,
+        verdicts=VERDICTS,
         levels=LEVELS,
         score=score_text,
         joint=joint_view(result, joint_svg),
@@ -85,7 +85,7 @@ def _by_explainer(units: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for explainer in dict.fromkeys(unit["explainer"] for unit in units):
         own = [unit for unit in units if unit["explainer"] == explainer]
         r = [unit["r"] for unit in own if unit["r"] is not None]
-        counts = {verdict: sum(unit["verdict"] == verdict for unit in own) for verdict in _VERDICTS}
+        counts = {verdict: sum(unit["verdict"] == verdict for unit in own) for verdict in VERDICTS}
         rows.append(
             {
                 "explainer": explainer,

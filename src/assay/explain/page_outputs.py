@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from assay.explain.excerpts import visible
+from assay.draw.heat import visible
 from assay.explain.page_scores import ScoreRow, score_row
 
 Entry = Mapping[str, Any]

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.draw.heat import Scale, visible
 from assay.explain.claims import OUTPUTS
-from assay.explain.excerpts import Amount, Excerpt, Group, Scale, TestText, draw, exemplars, visible
+from assay.explain.excerpts import Amount, Excerpt, Group, TestText, draw, exemplars
 from assay.explain.page_outputs import OutputView, output_view
 from assay.explain.page_scores import ScoreRow, score_row
 from assay.explain.page_scores import score_text as score_text
@@ -38,6 +39,7 @@ _MEASURES = {
     "behaviour": ("behaviour", "share of the unit’s effect on the output that the prediction keeps"),
 }
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+ARM_ARRAYS = ("J", "weights", "floor")
 _ARMS = ("prediction", "mean", "other_unit", "shuffled", "noise_equal_r")
 _ARM_NAMES = {
     "prediction": "this prediction",
@@ -114,10 +116,14 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
     test = run.tensors("test")
     texts = {row["id"]: row["text"] for row in run.rows("tokens")}
     text = TestText(test["ids"], test["documents"], test["windows"], test["scored"].astype(bool), texts)
-    claims = [row for row in run.rows("claims") if row["role"] == "claim" and row["explainer"] not in OUTPUTS]
+    claims = [
+        read_json(row, "rules", "lines")
+        for row in run.rows("claims")
+        if row["role"] == "claim" and row["explainer"] not in OUTPUTS
+    ]
     evidence: dict[int, list[Row]] = {}
     for row in run.rows("evidence"):
-        evidence.setdefault(row["claim"], []).append(row)
+        evidence.setdefault(row["claim"], []).append(read_json(row, "nulls", "references"))
     behaviour = run.tensors("behaviour") if run.has("tensors/behaviour.safetensors") else {}
     recorded = run.tensors("exemplars")
     written = run.result().get("outputs") or []
@@ -130,21 +136,21 @@ def unit_views(run: ReadableRun) -> list[UnitView]:
         for place, claim in enumerate(own):
             less = amount if place == 0 else amount._replace(strongest=2, quantiles=0, random=0)
             predicted = test["predictions"][claim["claim"]]
-            groups = draw(_seen(text, test, predicted), target["unit"], real, predicted, less, scale)
-            arms, floor = _arms(behaviour, claim["claim"])
-            shown.append(_claim(claim, evidence.get(claim["claim"], []), arms, floor, groups))
+            groups = draw(seen(text, test, predicted), target["unit"], real, predicted, less, scale)
+            arms, floor = arms_of({name: behaviour[name][claim["claim"]] for name in ARM_ARRAYS if name in behaviour})
+            shown.append(claim_view(claim, evidence.get(claim["claim"], []), arms, floor, groups))
         strongest, lowest = (
             exemplars(texts, recorded[f"{side}_ids"][i], recorded[f"{side}_activations"][i], negative, amount, scale)
             for side, negative in (("top", False), ("bottom", True))
         )
         outputs = [output_view(entry) for entry in written if entry["unit"] == target["unit"]]
         views.append(
-            UnitView(target["unit"], _facts(target, scale), scale.number(scale.full), shown, strongest, lowest, outputs)
+            UnitView(target["unit"], facts(target, scale), scale.number(scale.full), shown, strongest, lowest, outputs)
         )
     return views
 
 
-def _seen(text: TestText, test: Mapping[str, NDArray[Any]], predicted: NDArray[np.float32]) -> TestText:
+def seen(text: TestText, test: Mapping[str, NDArray[Any]], predicted: NDArray[np.float32]) -> TestText:
     """The text with the tokens to look at: all that are scored, or, where a judge predicts, those of its sample."""
     answered = np.isfinite(predicted)
     if answered.all():
@@ -152,7 +158,8 @@ def _seen(text: TestText, test: Mapping[str, NDArray[Any]], predicted: NDArray[n
     return replace(text, scored=text.scored & answered & test["sampled"].astype(bool))
 
 
-def _facts(unit: Row, scale: Scale) -> list[str]:
+def facts(unit: Row, scale: Scale) -> list[str]:
+    """What a row of the units table says, in words."""
     number = scale.number
     return [
         f"above 0 on {100 * unit['firing_rate']:.3g} % of tokens",
@@ -163,19 +170,25 @@ def _facts(unit: Row, scale: Scale) -> list[str]:
     ]
 
 
-def _claim(claim: Row, evidence: Sequence[Row], arms: list[Arm], floor: str, groups: list[Group]) -> ClaimView:
+def read_json(row: Row, *names: str) -> dict[str, Any]:
+    """The row with these of its values read from JSON."""
+    return {**row, **{name: json.loads(row[name]) for name in names}}
+
+
+def claim_view(claim: Row, evidence: Sequence[Row], arms: list[Arm], floor: str, groups: list[Group]) -> ClaimView:
+    """A claim as shown; its rules and lines, and the nulls and references of its evidence, are read already."""
     overall = next((row for row in evidence if row["check"] == "claim"), None)
-    said = json.loads(claim["rules"])
+    said = claim["rules"]
     prompts = said.get("prompts", [])
     return ClaimView(
         claim["explainer"],
         visible(claim["text"]) or "nothing that could be used",
         visible(f"written by {said['judge']} with {', '.join(prompts)}") if prompts else "",
-        [_split(visible(line), bool(prompts)) for line in json.loads(claim["lines"])],
+        [_split(visible(line), bool(prompts)) for line in claim["lines"]],
         f"{claim['bits']:,.0f}",
         overall["verdict"] or "undecided" if overall else "undecided",
         visible(overall["reason"]) if overall else "no verdict was recorded",
-        [_score(row) for row in evidence if row["check"] != "claim"],
+        [measured(row) for row in evidence if row["check"] != "claim"],
         arms,
         floor,
         groups,
@@ -188,7 +201,8 @@ def _split(line: str, prose: bool) -> tuple[str, str]:
     return ("", line) if prose or not between else (value.replace("-", "−", 1), when)
 
 
-def _score(row: Row) -> ScoreRow:
+def measured(row: Row) -> ScoreRow:
+    """A row of the evidence, its nulls and references read already."""
     gloss = "paired, on this claim’s tokens" if row["measure"].startswith("r_above_") else row["check"]
     name, gloss = _MEASURES.get(row["measure"], (row["measure"].replace("_", " "), gloss))
     return score_row(
@@ -197,22 +211,25 @@ def _score(row: Row) -> ScoreRow:
         row["value"],
         row["lo"],
         row["hi"],
-        nulls=json.loads(row["nulls"]),
-        references=json.loads(row["references"]),
+        nulls=row["nulls"],
+        references=row["references"],
         unscored=row["unscored"] or "",
         on_line=row["measure"] != "rank",
     )
 
 
-def _arms(behaviour: Mapping[str, NDArray[Any]], claim: int) -> tuple[list[Arm], str]:
-    """The replacements of one claim, least divergence first named, and a line about the noise floor."""
-    if not behaviour or np.isnan(behaviour["J"][claim]).all():
+def arms_of(behaviour: Mapping[str, NDArray[Any]]) -> tuple[list[Arm], str]:
+    """The replacements of one claim, its own prediction first, and a line about the noise floor.
+
+    ``behaviour``: the claim's rows of the arrays :data:`ARM_ARRAYS`; nothing where its behaviour was not tested.
+    """
+    if not behaviour or np.isnan(behaviour["J"]).all():
         return [], ""
-    drawn = behaviour["weights"][claim] > 0
-    weights = behaviour["weights"][claim][drawn]
-    means = (behaviour["J"][claim][:, drawn] @ weights / weights.sum()).tolist()
+    drawn = behaviour["weights"] > 0
+    weights = behaviour["weights"][drawn]
+    means = (behaviour["J"][:, drawn] @ weights / weights.sum()).tolist()
     sums: dict[str, float] = dict(zip(_ARMS, means, strict=True))
-    mean, floor = sums["mean"], float(behaviour["floor"][claim][drawn] @ weights / weights.sum())
+    mean, floor = sums["mean"], float(behaviour["floor"][drawn] @ weights / weights.sum())
     arms: list[Arm] = []
     for key, name in _ARM_NAMES.items():
         nats = sums[key]

@@ -60,6 +60,16 @@ class Run:
         except (OSError, pa.ArrowException) as error:
             raise _damaged(path) from error
 
+    def table_length(self, name: str) -> int:
+        """How many rows the table ``<name>.parquet`` has, from its footer; 0 if the run has no such table."""
+        if not self.has(f"{name}.parquet"):
+            return 0
+        path = self.path / f"{name}.parquet"
+        try:
+            return pq.read_metadata(path).num_rows
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(path) from error
+
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The table ``<name>.parquet`` as a list of rows. Raises RunError."""
         return self.table(name).to_pylist()
@@ -74,6 +84,21 @@ class Run:
             if key not in file.keys():  # noqa: SIM118  safe_open is no mapping
                 raise RunError(f"{self.path}: {name} has no array {key!r}; it has {', '.join(sorted(file.keys()))}")
             return file.get_tensor(key)
+
+    def tensor_shape(self, name: str, key: str) -> tuple[int, ...]:
+        """The shape of an array of ``tensors/<name>.safetensors``, from its header. Raises RunError."""
+        with self._open_tensors(name) as file:
+            return tuple(self._slice(file, name, key).get_shape())
+
+    def tensor_row(self, name: str, key: str, row: int) -> np.ndarray:
+        """One row of an array of ``tensors/<name>.safetensors``: only its bytes are read. Raises RunError."""
+        with self._open_tensors(name) as file:
+            return self._slice(file, name, key)[row]
+
+    def _slice(self, file: Any, name: str, key: str) -> Any:
+        if key not in file.keys():  # noqa: SIM118  safe_open is no mapping
+            raise RunError(f"{self.path}: {name} has no array {key!r}; it has {', '.join(sorted(file.keys()))}")
+        return file.get_slice(key)
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """All arrays of ``tensors/<name>.safetensors``. Raises RunError."""

@@ -76,6 +76,12 @@ RELATED = pa.schema(
         *_required(reason=_TEXT),
     ]
 )
+NEIGHBOURS = pa.schema(  # in runs that explain: the strongest neurons of each unit and side, by weights alone
+    [
+        *_required(unit=_TEXT, side=_TEXT, place=_INT, other=_TEXT, layer=_INT, index=_INT),
+        *_required(strength=_REAL, net=_REAL, null=_REAL),
+    ]
+)
 REPORTS = pa.schema(  # only in runs of `assay report`: a row a cell
     [
         *_required(model=_TEXT, layer=_INT, layers_left=_INT, unit=_TEXT, stratum=_TEXT, topology=_TEXT),
@@ -103,6 +109,7 @@ TABLES: Mapping[str, pa.Schema] = {
     "tokens": TOKENS,
     "joint": JOINT,
     "related": RELATED,
+    "neighbours": NEIGHBOURS,
     "reports": REPORTS,
 }
 
@@ -111,6 +118,7 @@ _ALLOWED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("claims", "role"): ("claim", "control"),
     ("evidence", "verdict"): VERDICTS,
     ("related", "side"): ("upstream", "downstream"),
+    ("neighbours", "side"): ("upstream", "downstream"),
 }
 _SCORES: Mapping[str, list[str]] = {  # tables of scores, and the columns that say what was scored
     "evidence": ["claim", "check", "measure", "value", "unscored"],

@@ -25,6 +25,7 @@ VERBS = {
     "report": Verb("assay.cli.say:report", "Teach a model to say its neurons' values; test how."),
     "runs": Verb("assay.cli.runs:runs", "List the stored runs."),
     "show": Verb("assay.cli.show:show", "Show a stored run, or one unit of it."),
+    "view": Verb("assay.cli.view:view", "Look at runs in a web browser."),
     "compare": Verb("assay.cli.compare:compare", "Set a run of whole layers beside that of its randomised twin."),
     "selftest": Verb("assay.cli.selftest:selftest", "Set the scores, the verdict and liars against planted truth."),
     "query": Verb("assay.cli.query:query", "Ask the tables of runs in SQL."),

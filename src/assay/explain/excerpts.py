@@ -141,7 +141,7 @@ def exemplars(
 
 
 def shaded_token(text: str, real: float, predicted: float, scale: Scale, looked_at: bool) -> ShadedToken:
-    """A token with both of its values, of which NaN is unknown: a judge, say, is asked about a part of the text only."""
+    """A token with both of its values; NaN is one that is unknown, as where a judge was not asked."""
     shades, numbers = list[str](), list[str]()
     for prefix, value in (("a", real), ("p", predicted)):
         known = not np.isnan(value)

@@ -20,14 +20,7 @@ from assay.draw.heat import LEVELS
 from assay.explain.figure import figure_svg
 from assay.explain.joint.view import joint_view
 from assay.explain.page_views import ReadableRun, score_text, unit_views
-
-VERDICTS = {
-    "supported": ("●", "prediction and behaviour beat every null"),
-    "predicts": ("◐", "prediction beats every null; behaviour is open"),
-    "undecided": ("○", "the data can’t carry a verdict"),
-    "refuted": ("✕", "no better than a null"),
-    "void": ("⊘", "the controls passed too: the test failed, not the claim"),
-}
+from assay.explain.verdict_words import VERDICTS
 
 
 @dataclass(frozen=True)

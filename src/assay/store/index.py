@@ -129,11 +129,8 @@ class Index:
         return [json.loads(row[0]) for row in self._ask("SELECT entry FROM outputs WHERE unit = ?", (n,))]
 
     def neighbours(self, unit: str) -> list[dict[str, Any]]:
-        """The unit's neighbours by weights, with the first explanation of each where the run has one."""
-        query = """SELECT b.*, c.text, c.explainer, c.r, c.verdict FROM neighbours b
-            LEFT JOIN units u ON u.unit = b.other
-            LEFT JOIN claims c ON c.claim = (SELECT min(claim) FROM claims WHERE unit = u.n)
-            WHERE b.unit = ? ORDER BY b.side DESC, b.place"""
+        """The unit's neighbours by weights, upstream first, the strongest of each side first."""
+        query = "SELECT * FROM neighbours WHERE unit = ? ORDER BY side DESC, place"
         return [dict(row) for row in self._ask(query, (unit,))]
 
     def sentences(self, units: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -29,7 +29,8 @@ _AT_ONCE = 8192
 _FIRES = 0.5  # a unit fires on a token from this share of its highest activation on
 _SCHEMA = """
 CREATE TABLE units (n INTEGER PRIMARY KEY, unit TEXT UNIQUE, layer INT, kind TEXT, idx INT, row INT, test INT,
-  count INT, mean REAL, sd REAL, skew REAL, kurtosis REAL, min REAL, max REAL, q01 REAL, q50 REAL, q99 REAL, firing_rate REAL);
+  count INT, mean REAL, sd REAL, skew REAL, kurtosis REAL, min REAL, max REAL, q01 REAL, q50 REAL,
+  q99 REAL, firing_rate REAL);
 CREATE TABLE claims (claim INTEGER PRIMARY KEY, unit INT, explainer TEXT, test INT, text TEXT, bits REAL, r REAL,
   r_lo REAL, r_hi REAL, best_null REAL, lookup REAL, r_context REAL, behaviour REAL, behaviour_lo REAL,
   behaviour_hi REAL, behaviour_null REAL, noise REAL, surplus_hi REAL, verdict TEXT, reason TEXT, detail BLOB);
@@ -201,7 +202,7 @@ def _places(run: Run, connection: sqlite3.Connection) -> None:
 
 def _outputs(run: Run, connection: sqlite3.Connection, units: Mapping[str, int]) -> None:
     """What the result says of the units' outputs, as it stands there."""
-    found = run.result().get("outputs") or [] if run.has(RESULT) else []
+    found: list[dict[str, Any]] = run.result().get("outputs") or [] if run.has(RESULT) else []
     rows = [(units[entry["unit"]], json.dumps(entry)) for entry in found if entry["unit"] in units]
     connection.executemany("INSERT INTO outputs VALUES (?, ?)", rows)
 

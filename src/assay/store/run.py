@@ -90,6 +90,11 @@ class Run:
         with self._open_tensors(name) as file:
             return tuple(self._slice(file, name, key).get_shape())
 
+    def has_tensor(self, name: str, key: str) -> bool:
+        """Whether ``tensors/<name>.safetensors`` has that array. Raises RunError."""
+        with self._open_tensors(name) as file:
+            return key in file.keys()  # noqa: SIM118  safe_open is no mapping
+
     def tensor_row(self, name: str, key: str, row: int) -> np.ndarray:
         """One row of an array of ``tensors/<name>.safetensors``: only its bytes are read. Raises RunError."""
         with self._open_tensors(name) as file:

@@ -8,7 +8,7 @@ from assay.core.doors import lazy_door
 
 if TYPE_CHECKING:
     from assay.draw.agreement import AgreementRow as AgreementRow
-    from assay.draw.agreement import agreement as agreement
+    from assay.draw.agreement import agreement_plot as agreement_plot
     from assay.draw.embedding import inline as inline
     from assay.draw.embedding import standalone as standalone
     from assay.draw.figures import BLUE as BLUE
@@ -23,26 +23,56 @@ if TYPE_CHECKING:
     from assay.draw.figures import VERMILION as VERMILION
     from assay.draw.figures import Figure as Figure
     from assay.draw.figures import dressed as dressed
+    from assay.draw.figures import figure as figure
     from assay.draw.figures import svg as svg
-    from assay.draw.forest import ForestRow as ForestRow
-    from assay.draw.forest import forest as forest
-    from assay.draw.histogram import histogram as histogram
-    from assay.draw.histogram import histogram_of_quantiles as histogram_of_quantiles
+    from assay.draw.forest import forest_plot as forest_plot
+    from assay.draw.forest_rows import ForestRow as ForestRow
+    from assay.draw.histogram import activation_histogram as activation_histogram
+    from assay.draw.histogram import quantile_histogram as quantile_histogram
     from assay.draw.layers import layer_map as layer_map
     from assay.draw.pages import templates as templates
-    from assay.draw.scatter import scatter as scatter
+    from assay.draw.scatter import scatter_plot as scatter_plot
 
 _FIGURES = "BLUE GREEN GRID INK NOISE NULL PAPER PURPLE SKY VERMILION Figure dressed figure svg".split()
 _PLACES = dict.fromkeys(_FIGURES, "figures") | {
     "AgreementRow": "agreement",
-    "ForestRow": "forest",
-    "agreement": "agreement",
-    "forest": "forest",
-    "histogram": "histogram",
-    "histogram_of_quantiles": "histogram",
+    "ForestRow": "forest_rows",
+    "agreement_plot": "agreement",
+    "forest_plot": "forest",
+    "activation_histogram": "histogram",
+    "quantile_histogram": "histogram",
     "inline": "embedding",
     "layer_map": "layers",
-    "scatter": "scatter",
+    "scatter_plot": "scatter",
     "standalone": "embedding",
     "templates": "pages",
 }
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GRID",
+    "INK",
+    "NOISE",
+    "NULL",
+    "PAPER",
+    "PURPLE",
+    "SKY",
+    "VERMILION",
+    "AgreementRow",
+    "Figure",
+    "ForestRow",
+    "activation_histogram",
+    "agreement_plot",
+    "dressed",
+    "figure",
+    "forest_plot",
+    "inline",
+    "layer_map",
+    "quantile_histogram",
+    "scatter_plot",
+    "standalone",
+    "svg",
+    "templates",
+]
+__getattr__ = lazy_door(__name__, _PLACES)

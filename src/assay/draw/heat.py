@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 LEVELS = 8  # shades a sign
 _CONTROL = {i: chr(0x2400 + i) for i in range(32)} | {0x7F: "␡", 0x85: "␤", 0x2028: "⏎", 0x2029: "⏎"}
-_DIRECTION = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_DIRECTION = {
+    code: f"[U+{code:04X}]" for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+_WILD = {code: sign for code, sign in (_CONTROL | _DIRECTION).items() if chr(code) not in "\n\t\r"}
 _VISIBLE = _CONTROL | _DIRECTION | {ord("\n"): "⏎", ord("\t"): "⇥", ord("\r"): "␍"}
 
 
@@ -35,7 +38,11 @@ class Scale:
     def of(cls, activations: NDArray[np.float32]) -> Scale:
         """From the unit's activations on scored tokens, (n,): full colour at the mean of the ten largest sizes."""
         sizes = np.sort(np.abs(activations))[-10:]
-        full = float(sizes.mean()) if sizes.size and sizes[-1] > 0 else 1.0
+        return cls.up_to(float(sizes.mean()) if sizes.size and sizes[-1] > 0 else 1.0)
+
+    @classmethod
+    def up_to(cls, full: float) -> Scale:
+        """With full colour at ``full``, which is above 0, and the decimals that this size asks for."""
         return cls(full, int(np.clip(2 - np.floor(np.log10(full)), 0, 6)))
 
     def number(self, value: float) -> str:
@@ -54,3 +61,8 @@ def visible(text: str) -> str:
     if len(text) > 1 and not text.strip(" "):
         return "␣" * len(text)
     return text.translate(_VISIBLE)
+
+
+def tame(text: str) -> str:
+    """Text with control and direction characters made visible; its lines stay lines."""
+    return text.translate(_WILD)

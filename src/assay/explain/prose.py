@@ -51,6 +51,19 @@ class Prose:
         """One line a candidate: what it scored on the choose split, how it was drawn, and its text."""
         return [_line(candidate, candidate.text == self.text) for candidate in self.candidates]
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the sentence, who wrote it, and the candidates that it was chosen from."""
+        from assay.draw.notebook import fragment, paragraph, table
+
+        source = f"written by {self.judge} with {', '.join(self.prompts)}, {self.bits:,.0f} bits"
+        sentence = self.text or f"nothing that could be used: {self.unscored or 'no reply'}"
+        columns = ["drawn", "r on choose", "sentence"]
+        rows = [
+            (c.drawn, "unscored" if c.r is None else f"{c.r:.3f}", c.text or c.unscored or "") for c in self.candidates
+        ]
+        listed = [table("Candidates", columns, rows, numeric=(1,))] if rows else []
+        return fragment(paragraph(sentence, "s"), paragraph(source, "q"), *listed)
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self) | {"prompts": list(self.prompts), "candidates": [asdict(c) for c in self.candidates]}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -19,6 +19,9 @@ from assay.record.moments import Moments
 from assay.record.predicates import PredicateSums
 from assay.record.rows import RowSample
 from assay.record.sketch import Activations, Context, Halves, Sketch, State, check_alike, widened
+
+if TYPE_CHECKING:
+    from assay.record.notebook import RecordingView
 
 _KINDS: dict[str, type[Sketch]] = {
     "moments": Moments,
@@ -151,3 +154,23 @@ class Recording:
             n_tokens=self.n_tokens + other.n_tokens,
             seconds_forward=self.seconds_forward + other.seconds_forward,
         )
+
+    def reading(
+        self, texts: Mapping[int, str] | Sequence[str], units: Sequence[UnitId] = (), exemplars: int = 3
+    ) -> RecordingView:
+        """The recording as a notebook shows it, with the text of its tokens, which it does not hold itself.
+
+        Args:
+            texts: the text of each token id.
+            units: those to show; the first twelve by default.
+            exemplars: how many a unit.
+        """
+        from assay.record.notebook import RecordingView
+
+        return RecordingView(self, texts, units, exemplars)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.record.notebook import recording_html
+
+        return recording_html(self)

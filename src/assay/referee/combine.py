@@ -18,6 +18,12 @@ class ClaimVerdict(NamedTuple):
     verdict: Verdict
     reason: str
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.referee.notebook import claim_html
+
+        return claim_html(self)
+
 
 def combine(kind: str, checks: Mapping[str, CheckVerdict | None]) -> ClaimVerdict:
     """The verdict of a claim. A check that was not run is None or absent; checks not required don't count.

@@ -56,6 +56,12 @@ class CheckInput:
         if any(r.shape != self.replicates_score.shape for r in self.replicates_nulls.values()):
             raise ValueError("score and nulls must have the same replicates")
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.referee.notebook import measured_html
+
+        return measured_html(self)
+
 
 class CheckVerdict(NamedTuple):
     """The verdict of one check on one claim.
@@ -73,6 +79,12 @@ class CheckVerdict(NamedTuple):
     p_refute: float | None
     null: str
     reason: str
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.referee.notebook import check_html
+
+        return check_html(self)
 
 
 class ControlSummary(NamedTuple):
@@ -95,6 +107,12 @@ class Judgement(Generic[Id]):
     claims: Mapping[Id, CheckVerdict]
     controls: Mapping[Id, CheckVerdict]
     summary: ControlSummary
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.referee.notebook import judgement_html
+
+        return judgement_html(self)
 
 
 class Difference(NamedTuple):

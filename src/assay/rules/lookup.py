@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
+from numpy.typing import ArrayLike
 
 from assay.errors import UsageError
 from assay.rules import reading
 from assay.rules.phrases import quoted
 from assay.rules.rule import HEADER_BITS, VALUE_BITS, VOCABULARY
 from assay.rules.view import View
+
+if TYPE_CHECKING:
+    from assay.draw.token_heat import TokenHeat
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,26 @@ class Lookup:
         if len(ranked) > most:
             shown.append(f"so on for {len(ranked) - most} more")
         return f"It is {', '.join(shown[:-1])}{' and ' if len(shown) > 1 else ''}{shown[-1]}."
+
+    def on(self, tokens: Sequence[str], real: ArrayLike | None = None) -> TokenHeat:
+        """What this predicts on a stretch of text, as a notebook shows it: the tokens shaded by the prediction.
+
+        Args:
+            tokens: their texts, as the subject's tokenizer divides it; ``" Monday"`` is not ``"Monday"``.
+            real: (n,) what the unit did there, for the upper half of each token.
+
+        Raises:
+            ValueError: tokens and activations are not of one length.
+        """
+        from assay.rules.notebook import on_tokens
+
+        return on_tokens(self, tokens, real)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.rules.notebook import lookup_html
+
+        return lookup_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; :meth:`from_json` reads it back."""

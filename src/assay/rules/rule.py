@@ -13,12 +13,13 @@ that may stand there or names one class or flag. Anyone can write one by hand, a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
+from numpy.typing import ArrayLike
 
 from assay.errors import UnknownName, UsageError
 from assay.rules import reading
@@ -27,6 +28,9 @@ from assay.rules.flags import FLAG_NAMES
 from assay.rules.phrases import Said, conditions_phrase, sentence
 from assay.rules.stems import stem
 from assay.rules.view import BAGS, SLOTS, View
+
+if TYPE_CHECKING:
+    from assay.draw.token_heat import TokenHeat
 
 LISTED = 12
 CONDITIONS = 4
@@ -185,6 +189,26 @@ class RuleList:
         return sentence(
             [(rule.value, tuple(c.said for c in rule.when)) for rule in self.rules], most_rules, most_listed
         )
+
+    def on(self, tokens: Sequence[str], real: ArrayLike | None = None) -> TokenHeat:
+        """What this predicts on a stretch of text, as a notebook shows it: the tokens shaded by the prediction.
+
+        Args:
+            tokens: their texts, as the subject's tokenizer divides it; ``" Monday"`` is not ``"Monday"``.
+            real: (n,) what the unit did there, for the upper half of each token.
+
+        Raises:
+            ValueError: tokens and activations are not of one length.
+        """
+        from assay.rules.notebook import on_tokens
+
+        return on_tokens(self, tokens, real)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.rules.notebook import rules_html
+
+        return rules_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; :meth:`from_json` reads it back."""

@@ -36,6 +36,12 @@ class Scores:
     fire_above: float
     reasons: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.stats.notebook import scores_html
+
+        return scores_html(self)
+
 
 def score(
     predicted: ArrayLike,

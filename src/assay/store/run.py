@@ -152,6 +152,12 @@ class Run:
             self._sound.add(name)
         return path
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.store.notebook import run_html
+
+        return run_html(self)
+
 
 class RunInfo(NamedTuple):
     """One line of a listing. ``state`` is "whole", "incomplete", "newer" or "damaged"; ``spec`` is empty if damaged."""

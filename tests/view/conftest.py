@@ -1,0 +1,49 @@
+"""A viewer that answers at an address of this machine, for tests that look at it from outside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from assay.view.app import make_app
+from assay.view.pages import Site
+from assay.view.serve import HOST, listening
+from assay.view.shelf import Shelf
+
+Served = Callable[[Path], str]
+
+
+@pytest.fixture(autouse=True)
+def _indexes_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is indexed here does not stay in the user's cache."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """``served(root)`` serves the runs under a root until the test ends, and returns the address, without a slash."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def serve(root: Path) -> str:
+        bound = listening(0)
+        port = bound.getsockname()[1]
+        app = make_app(Site(Shelf((), root)), port)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        until = time.monotonic() + 30
+        while not server.started:
+            assert time.monotonic() < until, "the server did not start"
+            time.sleep(0.01)
+        return f"http://{HOST}:{port}"
+
+    yield serve
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(timeout=20)

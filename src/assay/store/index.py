@@ -209,6 +209,12 @@ class Index:
             WHERE c.explainer = ? AND c.r IS NOT NULL ORDER BY u.n"""
         return [tuple(row) for row in self._ask(query, (explainer,))]
 
+    def claims_on_test_text(self) -> list[dict[str, Any]]:
+        """Unit, claim, explainer and text of every claim about a unit whose activations on test text are stored."""
+        query = """SELECT u.unit, c.claim, c.explainer, c.text FROM units u JOIN claims c ON c.unit = u.n
+            WHERE u.test IS NOT NULL ORDER BY u.n, c.claim"""
+        return [dict(row) for row in self._ask(query)]
+
     def tokens(self) -> dict[int, str]:
         """The text of every token that occurs in the run."""
         return {row[0]: row[1] for row in self._ask("SELECT id, text FROM tokens")}

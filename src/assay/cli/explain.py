@@ -81,7 +81,7 @@ def finish(outcome: Any, out: str | None, as_json: bool) -> None:
     """Print what a run has found, and what to run next."""
     from assay.cli.report import print_run
     from assay.cli.screen import print_json, print_next
-    from assay.cli.whole import first_unit, is_whole, print_whole, print_whole_json
+    from assay.cli.whole import is_whole, print_whole, print_whole_json
     from assay.store.run import open_path
 
     run = open_path(Path(outcome.run_path))
@@ -91,6 +91,5 @@ def finish(outcome: Any, out: str | None, as_json: bool) -> None:
         print_json(outcome.result)
     else:
         print_run(run)
-    first = first_unit(run)
     place = f" --out {shlex.quote(out)}" if out else ""
-    print_next(f"assay show {first} --run {run.id}{place}", "its rules, its scores and where it fires most")
+    print_next(f"assay view {run.id}{place}", "look at it in a browser: its units, where they fire, their neighbours")

@@ -4,9 +4,9 @@
 
 A made-up run of 30 layers of 1,536 neurons (or a real one, with ``--run``) is indexed and then served by ``assay view``
 in a process of its own. Measured are: seconds from starting the program to its first page; milliseconds of 500 pages
-of units drawn at random, 500 searches by words and 500 by token, each as a browser on this machine waits for it; and the
-memory of the server at its peak. The ratio is that of one unit read from the run's tables, as ``assay show UNIT`` does
-once they are in memory, to the viewer's page of the same unit, in interleaved pairs. The last line is JSON.
+of units drawn at random, 500 searches by words and 500 by token, each as a browser on this machine waits for it; and
+the memory of the server at its peak. The ratio is that of one unit read from the run's tables, as ``assay show UNIT``
+does once they are in memory, to the viewer's page of the same unit, in interleaved pairs. The last line is JSON.
 """
 
 from __future__ import annotations

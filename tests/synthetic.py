@@ -68,6 +68,7 @@ def write_run(root: Path, *, hostile: str = "") -> Path:
         run.table("tokens", [{"id": i, "text": word} for i, word in enumerate(WORDS)])
         run.table("joint", _joint())
         run.table("related", _related())
+        run.table("neighbours", _neighbours())
         run.table("reports", _reports())
         run.tensors("test", arrays)
         run.tensors("behaviour", _behaviour(), {"arms": json.dumps(ARMS)})
@@ -198,6 +199,21 @@ def _related() -> list[dict[str, Any]]:
         {**same, **neuron, "other": "L0.mlp_act:7", "layer": 0, "index": 7, "chosen_by": "effect weight-"},
         {**same, **neuron, **few, "other": "L0.head:2", "layer": 0, "index": 2, "chosen_by": "head"},
     ]
+
+
+def _neighbours() -> list[dict[str, Any]]:
+    rows = []
+    for unit, side, others in (
+        (TARGETS[0], "upstream", ("L0.mlp_act:7", "L0.mlp_act:12")),
+        (TARGETS[0], "downstream", (TARGETS[1], COMPANION, "L2.mlp_act:5")),
+        (TARGETS[1], "upstream", (TARGETS[0],)),
+    ):
+        for place, other in enumerate(others, 1):
+            site, _, index = other.partition(":")
+            row = {"unit": unit, "side": side, "place": place, "other": other, "layer": int(site[1])}
+            numbers = {"strength": 0.12 / place, "net": (-1) ** place * 0.05 / place, "null": 0.045}
+            rows.append(row | {"index": int(index)} | numbers)
+    return rows
 
 
 def _reports() -> list[dict[str, Any]]:

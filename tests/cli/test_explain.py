@@ -106,7 +106,7 @@ def test_every_option_reaches_the_experiment(assay, asked: list[Request], tmp_pa
             **models,
         )
     ]
-    assert said.err.splitlines()[-1].startswith("next: assay show L1.mlp_act:7 --run ")
+    assert said.err.splitlines()[-1].startswith("next: assay view ")
     assert f"--out {out}" in said.err
 
 

@@ -47,7 +47,9 @@ def test_the_documented_queries_say_what_is_in_the_run(assay, stored: Path) -> N
     ]
 
 
-@pytest.mark.parametrize("table", ["units", "claims", "evidence", "tokens", "joint", "related", "reports", "runs"])
+@pytest.mark.parametrize(
+    "table", ["units", "claims", "evidence", "tokens", "joint", "related", "neighbours", "reports", "runs"]
+)
 def test_every_column_is_documented(assay, stored: Path, table: str) -> None:
     columns = [row["column_name"] for row in json.loads(assay("query", f"describe {table}", "--json").out)]
     (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{table}` |"))

@@ -34,13 +34,25 @@ def test_ids_read_back_what_they_write(layer: int, kind: str, index: int) -> Non
     assert UnitId.parse(str(unit)) == unit
 
 
-@pytest.mark.parametrize("text", ["", "10.mlp_act", "L.mlp_act", "L1", "L1.mlp-act", "L1.mlp_act ", "l1.mlp_act"])
+@pytest.mark.parametrize("text", ["", "10.mlp_act", "L.mlp_act", "L1", "L1.mlp-act", "L1.mlp_act ", "l1.mlp_act", "L²"])
 def test_what_is_not_a_site(text: str) -> None:
     with pytest.raises(UsageError, match=r"is not a site; write L<layer>\.<kind>, for example L10\.mlp_act"):
         SiteId.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "L1.mlp_act", "L1.mlp_act:", "L1.mlp_act:-1", "L1.mlp_act:x", "L1.mlp_act:1-2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "L1.mlp_act",
+        "L1.mlp_act:",
+        "L1.mlp_act:-1",
+        "L1.mlp_act:x",
+        "L1.mlp_act:1-2",
+        "L1.mlp_act:²",
+        "L1.mlp_act:" + 5000 * "1",
+    ],
+)
 def test_what_is_not_a_unit(text: str) -> None:
     with pytest.raises(UsageError, match=r"is not a unit; write L<layer>\.<kind>:<index>"):
         UnitId.parse(text)

@@ -5,21 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.explain.claims import (
-    CALIBRATIONS,
-    EXPLAINERS,
-    OUTPUTS,
-    SAID,
-    VERSIONS,
-    WRITTEN,
-    Fitted,
-    Fitter,
-    budget,
-    executed,
-    make_claim,
-    plain_r,
-    upright,
-)
+from assay.explain.claims import CALIBRATIONS, Fitted, Fitter, budget, executed, make_claim, plain_r, upright
+from assay.explain.names import EXPLAINERS, OUTPUTS, SAID, VERSIONS, WRITTEN
 from assay.explain.prose import Prose
 from assay.rules import Rule, RuleList
 from assay.stats import best_threshold, calibrate

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from assay.core.ids import UnitId
 from assay.errors import RunError
-from assay.explain.claims import OUTPUTS
 from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.material import gather_material
+from assay.explain.names import OUTPUTS
 from assay.explain.verdicts import ARMS, recompute
 from assay.model.changes import arithmetic
 from assay.store import open_run
@@ -35,7 +35,7 @@ ENTRY = {
 }
 SUMMARY = {
     *("units", "mean_r", "median_r", "verdicts", "controls", "tokens", "seconds", "forward_seconds", "peak_rss_mb"),
-    *("dtype", "self", "prose", "said", "judge", "outputs", "also"),
+    *("dtype", "self", "prose", "said", "judge", "outputs", "also", "neighbours"),
 }
 REAL = (
     *("r", "r_lo", "r_hi", "r_pos", "r_neg", "r_context", "f1", "auprc"),
@@ -170,7 +170,7 @@ def test_the_summary_sums_up(outcome: ExplainOutcome) -> None:
 def test_the_run_is_whole(model: Planted, outcome: ExplainOutcome) -> None:
     stored = open_run(outcome.run_path)
     tensors = {f"tensors/{name}.safetensors" for name in ("test", "behaviour", "outputs", "exemplars")}
-    tables = {f"{name}.parquet" for name in ("units", "claims", "evidence", "tokens")}
+    tables = {f"{name}.parquet" for name in ("units", "claims", "evidence", "tokens", "neighbours")}
     pages = {"figure.svg", "figure.json", "page.html"}
     assert set(stored.files) == {"spec.json", "result.json"} | tensors | tables | pages
     present = {path.relative_to(stored.path).as_posix() for path in stored.path.rglob("*") if path.is_file()}

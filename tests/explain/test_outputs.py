@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from assay.core.ids import UnitId
-from assay.explain.claims import OUTPUT_RULES, OUTPUT_TOKENS
 from assay.explain.lineup import assign_strangers
+from assay.explain.names import OUTPUT_RULES, OUTPUT_TOKENS
 from assay.explain.output_rows import OutputReport
 from assay.explain.output_rules import LEARNING, OutputLearner, Vocabulary, spoken
 from assay.explain.output_verdicts import judge_outputs

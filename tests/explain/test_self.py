@@ -14,10 +14,10 @@ import pytest
 
 from assay.core.ids import UnitId
 from assay.errors import UsageError
-from assay.explain.claims import OUTPUTS
 from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.lineup import speakers
 from assay.explain.manner import FROM_WORDS
+from assay.explain.names import OUTPUTS
 from assay.explain.prompting import gather_evidence, written_words
 from assay.explain.simulated import PIECE, TEST_PIECES, Simulations, sample_pieces
 from assay.explain.verdicts import recompute

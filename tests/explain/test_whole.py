@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from assay.cli.app import run as cli
 from assay.cli.numbers import interval_text, score_text
@@ -17,6 +18,7 @@ from assay.explain.experiment import ExplainOutcome, ExplainRequest, explain
 from assay.explain.material import WHOLE_SHARES, gather_material
 from assay.explain.whole.compare import compare_runs, comparison_figure, comparison_json
 from assay.explain.whole.scope import whole_scope
+from assay.explain.whole.sketches import LEVELS, NATURAL
 from assay.explain.whole.verdicts import mean_beside_null
 from assay.model.twins import twin
 from assay.record import stream
@@ -114,6 +116,38 @@ def test_planted_neurons_are_found(model: Planted, outcome: ExplainOutcome) -> N
     assert np.mean([entry["verdict"] in ("predicts", "supported") for entry in found.values()]) > 0.8
 
 
+def test_natural_samples_are_the_activations_on_the_stored_text(model: Planted, outcome: ExplainOutcome) -> None:
+    """Each site's values, run again on the stored windows; and they are a part of what the quantiles are of."""
+    stored, subject = open_run(str(outcome.run_path)), model.subject
+    text = stored.tensors("sample")
+    ids, positions = torch.as_tensor(text["ids"]), text["positions"]
+    assert text["ids"].shape == (NATURAL, 64)
+    assert text["ids"].dtype == np.int32
+    assert len({(tuple(row), at) for row, at in zip(text["ids"].tolist(), positions.tolist(), strict=True)}) == NATURAL
+    assert positions.min() > 0
+    assert not np.isin(text["ids"][np.arange(NATURAL), positions], [*subject.special_ids, -1]).any()
+    fit = gather_material(subject, planted_text(), TOKENS, 0, WHOLE_SHARES).fit
+    windows = {(int(d), tuple(row)) for d, row in zip(fit.table.documents, fit.table.ids.tolist(), strict=True)}
+    assert {(int(d), tuple(row)) for d, row in zip(text["documents"], text["ids"].tolist(), strict=True)} <= windows
+    sites = [SiteId(layer, "mlp_act") for layer in range(subject.n_layers)]
+    seen = subject.activations(ids.clamp(min=0).long(), (ids >= 0).long(), sites)
+    for site in sites:
+        own = stored.tensors(f"exemplars-{site}")
+        values, quantiles = own["sample_values"], own["quantiles"]
+        assert values.dtype == np.float16
+        assert values.shape == (subject.width(site), NATURAL)
+        expected = seen[site][np.arange(NATURAL), positions].T
+        assert values == pytest.approx(expected.numpy(), rel=2e-3, abs=2e-3)
+        assert own["quantile_levels"] == pytest.approx(LEVELS)
+        assert quantiles.shape == (subject.width(site), 33)
+        assert (np.diff(quantiles, axis=1) >= 0).all()
+        assert (values.min(1) >= quantiles[:, 0] - 2e-3).all()
+        assert (values.max(1) <= quantiles[:, -1] + 2e-3).all()
+        units = stored.table("units").to_pandas().query(f"layer == {site.layer}")
+        assert quantiles[:, LEVELS.index(0.5)] == pytest.approx(units["q50"].to_numpy(), abs=1e-6)
+        assert quantiles[:, LEVELS.index(0.01)] == pytest.approx(units["q01"].to_numpy(), abs=1e-6)
+
+
 def test_entries_keep_the_contract(outcome: ExplainOutcome) -> None:
     every = list(entries(open_run(str(outcome.run_path))))
     assert {frozenset(entry) for entry in every} == {frozenset(CONTRACT)}
@@ -196,7 +230,7 @@ def test_a_run_that_was_broken_off_is_taken_up(
     assert not (left / "work").exists()
     assert not list(left.rglob(".*tmp*"))
     whole, stored = open_run(str(outcome.run_path)), open_run(str(left))
-    for name in ("units", "claims", "evidence", "tokens"):
+    for name in ("units", "claims", "evidence", "tokens", "neighbours"):
         assert stored.table(name).equals(whole.table(name))
     for name in [name for name in whole.files if name.startswith("tensors/")]:
         assert stored.files[name] == whole.files[name]

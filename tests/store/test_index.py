@@ -144,3 +144,13 @@ def test_the_index_can_be_read_from_many_threads(index):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: index.units(Asked("rules")).total, range(64)))
     assert found == [2] * 64
+
+
+def test_a_name_in_the_spec_leads_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    path = synthetic.write_run(tmp_path / "runs")
+    spec = json.loads((path / "spec.json").read_text())
+    (path / "spec.json").write_text(json.dumps(spec | {"id": "../../../evil"}))
+    run = open_run(path)
+    assert run.id == path.name
+    assert build_index(run).parent == tmp_path / "cache" / "index"

@@ -18,7 +18,7 @@ KINDS = ("mlp_act", "mlp_out", "attn_out", "head", "resid_pre", "resid_mid", "re
 
 MODULE = "module."  # and a path: the output of that module of a layer
 
-_SITE = re.compile(r"L(\d+)\.(module\.[\w.]+|\w+)")
+_SITE = re.compile(r"L([0-9]{1,9})\.(module\.[\w.]+|\w+)")
 _DIRECTION = r"@[\w.-]+"
 
 
@@ -80,7 +80,7 @@ class UnitId(NamedTuple):
         site, colon, index = text.partition(":")
         if colon and re.fullmatch(_DIRECTION, index):
             return cls(SiteId.parse(site), index)
-        if not colon or not index.isdigit():
+        if not colon or not re.fullmatch(r"[0-9]{1,9}", index):
             raise UsageError(f"{text!r} is not a unit; write L<layer>.<kind>:<index>, for example L10.mlp_act:345")
         return cls(SiteId.parse(site), int(index))
 

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
-from assay.explain.claims import SIMULATED, Claim, Fitted
+from assay.explain.claims import Claim, Fitted
 from assay.explain.evidence import score_row
 from assay.explain.material import Material, Part, Progress
 from assay.explain.measure import Tested, run_test_pass
 from assay.explain.measured import MEASURES, Measured, measure_claim, number, value_of
+from assay.explain.names import SIMULATED
 from assay.stats import Interval, independent_difference, paired_difference
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.explain.claims import VERSIONS, Claim
+from assay.explain.claims import Claim
 from assay.explain.measured import MEASURES as MEASURES
 from assay.explain.measured import UNDEFINED, Measured
 from assay.explain.measured import number as number
+from assay.explain.names import VERSIONS
 from assay.explain.verdicts import Judged
 from assay.referee import BEHAVIOUR_VERSION, PREDICTION_VERSION, CheckVerdict
 from assay.stats import Interval

@@ -155,8 +155,13 @@ def _two_tails(values: NDArray[np.float32]) -> bool:
 
 
 def _first_of_documents(ordered: NDArray[np.intp], documents: NDArray[np.int32], count: int) -> list[int]:
-    _, first = np.unique(documents[ordered], return_index=True)
-    return [int(i) for i in ordered[np.sort(first)[:count]]]
+    """The first ``count`` tokens in this order, no two of one document."""
+    chosen: dict[int, int] = {}
+    for token in ordered.tolist():
+        if len(chosen) == count:
+            break
+        chosen.setdefault(int(documents[token]), token)
+    return list(chosen.values())
 
 
 def _at_quantiles(tokens: NDArray[np.intp], real: NDArray[np.float32], count: int) -> list[tuple[str, int]]:

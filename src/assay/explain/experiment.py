@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from assay.core.direction import read_directions
 from assay.core.ids import parse_units
 from assay.core.memory import peak_rss_mb
-from assay.explain.claims import SIMULATED
 from assay.explain.joint.losses import described
 from assay.explain.joint.of_claims import left_out
 from assay.explain.material import SHARES, WHOLE_SHARES, Material, Progress, gather_material
+from assay.explain.names import SIMULATED
+from assay.explain.related.neighbours import find_neighbours
 from assay.explain.request import ExplainOutcome as ExplainOutcome
 from assay.explain.request import ExplainRequest as ExplainRequest
 from assay.explain.speaking import choose_judges, speak
@@ -98,8 +99,10 @@ def explain(
         study = Study(request, subject, material, targets, voices, progress)
         study.learn()
         study.test()
+        near = find_neighbours(subject, material.fit, targets, request.seed, progress)
         result = study.result(writer.id, time.monotonic() - started, peak_rss_mb())
-        write_study(study, writer, result)
+        result["summary"]["neighbours"] = near.summary
+        write_study(study, writer, result, near.table)
     return ExplainOutcome(writer.path, result)
 
 

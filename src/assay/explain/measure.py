@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from assay.core.ids import SiteId, UnitId
 from assay.explain.behaviour import Behaviour, Divergences
-from assay.explain.claims import SIMULATED, Claim, executed, plain_r
+from assay.explain.claims import Claim, executed, plain_r
 from assay.explain.material import Part, Progress
+from assay.explain.names import SIMULATED
 from assay.explain.verdicts import ARMS
 from assay.explain.voice import Voice
 from assay.record import stream

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.explain.claims import SIMULATED, Claim, Fitted, executed
+from assay.explain.claims import Claim, Fitted, executed
 from assay.explain.material import Material, Part
 from assay.explain.measure import Tested
+from assay.explain.names import SIMULATED
 from assay.referee import shuffled
 from assay.stats import Interval, Scores, correlate, document_index, document_weights, score, token_means
 from assay.stats import top_and_random_r as literature_r

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from assay.explain.claims import OUTPUTS, VERSIONS
 from assay.explain.evidence import score_row, tested
 from assay.explain.measured import number
+from assay.explain.names import OUTPUTS, VERSIONS
 from assay.explain.output_verdicts import EffectScores, JudgedOutputs, judge_outputs
 from assay.explain.outputs import OutputClaim, Outputs
 from assay.referee import EFFECT_VERSION

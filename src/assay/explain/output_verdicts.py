@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.explain.claims import OUTPUTS
+from assay.explain.names import OUTPUTS
 from assay.referee import (
     CheckVerdict,
     ClaimVerdict,

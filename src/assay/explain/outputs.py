@@ -17,9 +17,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
-from assay.explain.claims import OUTPUT_RULES, OUTPUT_TOKENS, OUTPUTS
 from assay.explain.lineup import rival_places, units_by_site
 from assay.explain.material import Material, Progress
+from assay.explain.names import OUTPUT_RULES, OUTPUT_TOKENS, OUTPUTS
 from assay.explain.output_rules import OutputLearner, Vocabulary, spoken
 from assay.explain.steering import Arm, Steering
 from assay.explain.writes import Table, Writes, claim_rules, claim_tokens, dose_of, seen_through_lens

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.draw.heat import Scale, visible
-from assay.explain.claims import OUTPUTS
 from assay.explain.excerpts import Amount, Excerpt, Group, TestText, draw, exemplars
+from assay.explain.names import OUTPUTS
 from assay.explain.page_outputs import OutputView, output_view
 from assay.explain.page_scores import ScoreRow, score_row
 from assay.explain.page_scores import score_text as score_text

@@ -9,7 +9,8 @@ from typing import Any
 
 from assay.errors import UnknownName, UsageError
 from assay.explain.claimed import Refused
-from assay.explain.claims import CALIBRATIONS, EXPLAINERS, LINEAR, PROSE, SELF, SIMULATED
+from assay.explain.claims import CALIBRATIONS, LINEAR
+from assay.explain.names import EXPLAINERS, PROSE, SELF, SIMULATED
 from assay.judge import AllAtOnce, TokenByToken, Written
 from assay.rules import RuleList
 
@@ -109,3 +110,9 @@ class ExplainOutcome:
 
     run_path: Path
     result: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from assay.explain.notebook import outcome_html
+
+        return outcome_html(self)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from assay.core.ids import UnitId
 from assay.errors import UsageError
-from assay.explain.claims import PROSE, SAID, SELF
 from assay.explain.manner import FROM_TEXTS, FROM_WORDS
 from assay.explain.material import Material, Progress
+from assay.explain.names import PROSE, SAID, SELF
 from assay.explain.request import ExplainRequest
 from assay.explain.voice import Voice
 from assay.judge import (

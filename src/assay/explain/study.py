@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
-from assay.explain.claims import SIMULATED, Claim, Fitted, Fitter, make_claim
+from assay.explain.claims import Claim, Fitted, Fitter, make_claim
 from assay.explain.contract import contract_entry
 from assay.explain.detection import DRAWS, YesNo, ask, yes_no_rows
 from assay.explain.edited import Edited, run_edited
@@ -22,6 +22,7 @@ from assay.explain.lineup import assign_strangers, find_companions, rival_candid
 from assay.explain.material import FIRING_QUANTILE, Material, Progress, record_part
 from assay.explain.measure import Tested, run_test_pass, tested_arrays
 from assay.explain.measured import Measured, measure_claim, number
+from assay.explain.names import SIMULATED
 from assay.explain.prose import Prose
 from assay.explain.recorded import unit_rows
 from assay.explain.request import ExplainRequest

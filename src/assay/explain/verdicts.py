@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.explain.claims import OUTPUTS, SIMULATED
+from assay.explain.names import OUTPUTS, SIMULATED
 from assay.explain.output_verdicts import judge_outputs
 from assay.referee import (
     BehaviourCheck,

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from assay.explain.claims import OUTPUT_RULES, OUTPUT_TOKENS
+from assay.explain.names import OUTPUT_RULES, OUTPUT_TOKENS
 from assay.explain.output_rules import OutputLearner
 from assay.model.sitemap import site_map, submodule
 from assay.rules import Condition, Rule, RuleList

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from assay.explain.figure import figure_json, figure_svg
 from assay.explain.joint.write import write_joint
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from assay.explain.study import Study
 
 
-def write_study(study: Study, writer: RunWriter, result: dict[str, Any]) -> None:
+def write_study(study: Study, writer: RunWriter, result: dict[str, Any], neighbours: pa.Table) -> None:
     """Tables, tensors, the result, what was asked of a judge, the figure and the page."""
     arrays = {"test": study.test_arrays(), "exemplars": exemplar_arrays(study.recording, study.targets)}
     if study.elsewhere is not None:
@@ -38,6 +39,7 @@ def write_study(study: Study, writer: RunWriter, result: dict[str, Any]) -> None
     }
     for name, rows in tables.items():
         writer.table(name, rows)
+    writer.arrow("neighbours", neighbours)
     for name, tensors in arrays.items():
         metadata = {"arms": ",".join(ARMS)} if name == "behaviour" else None
         writer.tensors(name, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)

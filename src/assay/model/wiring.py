@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.core.ids import SiteId
+from assay.core.ids import MODULE, SiteId
 from assay.model import large
 from assay.model.sitemap import FORWARD_ORDER, submodule
 
@@ -49,17 +49,31 @@ class Norm:
         return torch.rsqrt(residual.square().mean(-1) + self.epsilon)
 
 
+class Share(NamedTuple):
+    """One of ``of`` equal parts of what a module gives, along the last axis."""
+
+    site: SiteId
+    number: int
+    of: int
+
+    def take(self, output: Float[Tensor, "*tokens width"]) -> Float[Tensor, "*tokens neurons"]:
+        """The part of the module's output."""
+        return output.chunk(self.of, -1)[self.number]
+
+
 @dataclass(frozen=True)
 class Reading:
     """How the MLP of a layer reads the residual.
 
     ``site``: what it reads. ``matrices``: by name ("gate" and "up", or "in"), (neurons, d_model) float32.
     A pre-activation is ``matrix @ scaled(residual)`` plus a constant. ``norm`` is None where none stands before.
+    ``shares``: by the same names, where the model itself computes the pre-activations, constant and all.
     """
 
     site: SiteId
     matrices: Mapping[str, Float[Tensor, "neurons d_model"]]
     norm: Norm | None
+    shares: Mapping[str, Share]
 
     def scaled(self, residual: Float[Tensor, "*tokens d_model"]) -> Float[Tensor, "*tokens d_model"]:
         """What the matrices are multiplied with."""
@@ -81,17 +95,19 @@ def reading(subject: Subject, layer: int) -> Reading:
     subject.check_site(site)
     module = subject._layers[layer]
     norm = _norm(subject, row.mid, layer)
-    shares, taken = Counter(row.mlp_in.values()), Counter[str]()
+    parts, taken = Counter(row.mlp_in.values()), Counter[str]()
     matrices: dict[str, Tensor] = {}
+    shares: dict[str, Share] = {}
     for name, path in row.mlp_in.items():
         weight = large.weight_of(submodule(module, path, row.architecture)).float()
-        part = (weight.T if row.transposed else weight).chunk(shares[path])[taken[path]]
+        part = (weight.T if row.transposed else weight).chunk(parts[path])[taken[path]]
+        shares[name] = Share(SiteId(layer, MODULE + path), taken[path], parts[path])
         taken[path] += 1
         if norm is not None:
             part = part * norm.gain
             part = part - part.mean(-1, keepdim=True) if norm.centred else part
         matrices[name] = part
-    return Reading(site, matrices, norm)
+    return Reading(site, matrices, norm, shares)
 
 
 def post_norm(subject: Subject, layer: int) -> Norm | None:

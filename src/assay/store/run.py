@@ -30,7 +30,7 @@ class Run:
     """A whole run, read as far as it is asked for. Made by :func:`open_run`.
 
     Attributes:
-        path, id: where it stands and what it is called.
+        path, id: where it stands and what it is called, the name of its directory.
         spec: the content of ``spec.json``.
         files: SHA-256 of every file, by relative name.
         finished: when ``done.json`` was written, ISO 8601 in UTC.
@@ -39,7 +39,7 @@ class Run:
     def __init__(self, path: Path, spec: dict[str, Any], done: dict[str, Any]) -> None:
         self.path = path
         self.spec = spec
-        self.id: str = spec["id"]
+        self.id = path.resolve().name  # not what the spec says: anyone may have written that
         self.files: dict[str, str] = done["files"]
         self.finished: str = done["finished"]
         self._sound: set[str] = set()

@@ -18,17 +18,17 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from assay import __version__
-from assay.draw.heat import LEVELS
+from assay.draw.heat import LEVELS, tame
 from assay.draw.pages import templates
 from assay.errors import AssayError, RunError, UnknownName, UsageError
 from assay.explain.page_scores import score_text
 from assay.explain.verdict_words import VERDICTS
 from assay.view.guard import Guard
-from assay.view.pages import Ask, Body, Page, Picture, Site, plain
-from assay.view.routes import ACTIONS, PAGES
+from assay.view.pages import Ask, Body, Page, Picture, Saved, Site, Standing, plain
+from assay.view.routes import ACTIONS, DATA, PAGES
 from assay.view.shelf import Reading
 
-STATIC = ("style.css", "heat.js", "send.js", "icon.svg")
+STATIC = ("style.css", "heat.js", "send.js", "try.js", "answers.js", "rate.js", "icon.svg")
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 Endpoint = Callable[[Request], Response]
 _LONGEST = 256 * 1024
@@ -43,6 +43,7 @@ class Renderer:
     @cached_property
     def environment(self) -> Any:
         environment = templates("assay.view")
+        environment.finalize = _tamed
         environment.filters["score"] = score_text
         environment.globals |= {
             "verdicts": VERDICTS,
@@ -65,6 +66,11 @@ class Renderer:
         return self.environment.get_template("style.css").render()
 
 
+def _tamed(value: object) -> object:
+    """What is printed: texts of models, corpora and file names can't turn the line round."""
+    return tame(value) if type(value) is str else value
+
+
 def with_query(query: dict[str, str], **changed: object) -> Markup:
     """A query with some of its parts changed, as text of an address; None takes a part away."""
     both = {**query, **changed}
@@ -77,10 +83,11 @@ def make_app(site: Site, port: int, word: str | None = None) -> Guard:
     renderer = Renderer(guard.word, site.live)
     routes = [Route(f"/static/{name}", _static(name, renderer), name=name) for name in STATIC]
     for path, page in PAGES:
-        if not path.endswith(".svg"):
+        if not path.endswith((".svg", ".csv")):
             twin = "/index.json" if path == "/" else f"{path}.json"
             routes.append(Route(twin, _endpoint(site, page, renderer, as_json=True)))
         routes.append(Route(path, _endpoint(site, page, renderer, as_json=False)))
+    routes += [Route(path, _data(site, data)) for path, data in DATA]
     routes += [Route(path, _action(site, action), methods=["POST"]) for path, action in ACTIONS]
     guard.app = Starlette(routes=routes, exception_handlers={404: _not_found(renderer)})
     return guard
@@ -113,6 +120,22 @@ def _endpoint(site: Site, page: Callable[[Site, Ask], Any], renderer: Renderer, 
     return endpoint
 
 
+def _data(site: Site, data: Callable[[Site, Ask], Any]) -> Endpoint:
+    def endpoint(request: Request) -> Response:
+        try:
+            said, status = data(site, Ask(request.path_params, dict(request.query_params))), 200
+        except AssayError as error:
+            said, status = {"error": str(error)}, _status(error)
+        return _json(said, status)
+
+    return endpoint
+
+
+def _json(said: Any, status: int) -> Response:
+    text = json.dumps(plain(said), ensure_ascii=False, allow_nan=False)
+    return Response(text, status, {"cache-control": "no-store"}, "application/json")
+
+
 def _action(site: Site, action: Callable[[Site, Ask, Body], Any]) -> Callable[[Request], Awaitable[Response]]:
     """A write: JSON in, JSON out; what can't be done is answered with ``error``, one line."""
 
@@ -123,7 +146,7 @@ def _action(site: Site, action: Callable[[Site, Ask, Body], Any]) -> Callable[[R
             said, status = await run_in_threadpool(action, site, ask, body), 200
         except AssayError as error:
             said, status = {"error": str(error)}, _status(error)
-        return Response(json.dumps(plain(said), allow_nan=False), status, media_type="application/json")
+        return _json(said, status)
 
     return endpoint
 
@@ -144,14 +167,19 @@ async def _body(request: Request) -> Body:
     return body
 
 
-def answer(made: Page | Picture, request: Request, renderer: Renderer, as_json: bool) -> Response:
-    """What was made, as HTML, JSON, SVG or another address."""
+def answer(made: Page | Picture | Saved | Standing, request: Request, renderer: Renderer, as_json: bool) -> Response:
+    """What was made, as HTML, JSON, SVG, a file or another address."""
     if isinstance(made, Picture):
         headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
         return Response(made.svg, media_type="image/svg+xml", headers=headers)
+    if isinstance(made, Saved):
+        headers = {"content-disposition": f'attachment; filename="{made.name}"', "cache-control": "no-store"}
+        return Response(made.text, media_type=made.kind, headers=headers)
+    if isinstance(made, Standing):
+        policy = {"content-security-policy": made.policy}
+        return _json({"html": made.html}, 200) if as_json else HTMLResponse(made.html, headers=policy)
     if as_json:
-        text = json.dumps(plain(made.data), ensure_ascii=False, allow_nan=False)
-        return Response(text, made.status, media_type="application/json")
+        return _json(made.data, made.status)
     if made.to:
         return RedirectResponse(made.to, 303, {"cache-control": "no-store"})
     return HTMLResponse(renderer.html(made, request.url.path, request.url.query), made.status)

@@ -6,13 +6,16 @@ from typing import Any
 
 from assay.errors import RunError
 from assay.store.run import RunInfo, open_path
+from assay.view.claim import claims_section
+from assay.view.compare import EXPLAINING
+from assay.view.labs import LABS, lab_of
 from assay.view.pages import Ask, Page, Site
 
 
 def home_page(site: Site, ask: Ask) -> Page:
     """Every run, the newest first, with what it came to."""
     rows = [_row(info) for info in site.shelf.runs()]
-    whole = [row["id"] for row in rows if row["state"] == "whole" and row["claims"]]
+    whole = [row for row in rows if row["state"] == "whole" and row["claims"] and row["verb"] in EXPLAINING]
     return Page("home.html", {"runs": rows, "root": str(site.shelf.root), "comparable": whole})
 
 
@@ -40,9 +43,11 @@ def _row(info: RunInfo) -> dict[str, Any]:
 
 
 def run_page(site: Site, ask: Ask) -> Page:
-    """What a run of claims about units came to, by explainer, with ways into it."""
+    """What a run came to: of claims about units by explainer, with ways into it; of another verb, its lab's page."""
     opened = site.shelf.open(ask.path["run"])
     run, index = opened.run, opened.index
+    if run.spec["verb"] in LABS or not index.explainers():
+        return lab_of(site, opened, ask)
     result = run.result() if run.has("result.json") else {}
     return Page(
         "run.html",
@@ -52,5 +57,6 @@ def run_page(site: Site, ask: Ask) -> Page:
             "summary": result.get("summary") or {},
             "explainers": index.counts(),
             "has_units": bool(index.explainers()),
+            "evidence": claims_section(opened),
         },
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from assay.errors import UsageError
+from assay.live.client import Worker
 from assay.view.shelf import Shelf
 
 
@@ -17,7 +18,7 @@ class Ask(NamedTuple):
     path: Mapping[str, str]
     query: Mapping[str, str]
 
-    def number(self, name: str, kind: Callable[[str], Any], low: float, high: float) -> Any:
+    def number(self, name: str, kind: Callable[[str], Any], low: float | int, high: float | int) -> Any:
         """A number of the query, None if it is not there.
 
         Raises:
@@ -54,12 +55,33 @@ class Picture(NamedTuple):
     svg: str
 
 
+class Standing(NamedTuple):
+    """A page that stands by itself, HTML as it is, under a content policy of its own."""
+
+    html: str
+    policy: str
+
+
+class Saved(NamedTuple):
+    """A file to be saved under ``name``, of the media type ``kind``."""
+
+    text: str
+    kind: str
+    name: str
+
+
 @dataclass
 class Site:
-    """What the pages are about. ``live``: whether a model can be asked, as it can't be from files on disk."""
+    """What the pages are about.
+
+    ``live``: whether a model can be asked, as it can't be from files on disk. ``worker`` is then who is asked, a
+    process that starts with the first question; ``asked``: by job, what it was about.
+    """
 
     shelf: Shelf
     live: bool = True
+    worker: Worker = field(default_factory=Worker)
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 def plain(value: Any) -> Any:

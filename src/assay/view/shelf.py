@@ -117,7 +117,9 @@ class Shelf:
             return
         if not wait and run.id not in self._builders:
             raise Reading(run.id, 0.0)
-        builder = self._builders.setdefault(run.id, _Builder(run.path))
+        builder = self._builders.get(run.id)
+        if builder is None:
+            builder = self._builders[run.id] = _Builder(run.path)
         if (share := builder.share()) is not None:
             raise Reading(run.id, share)
         del self._builders[run.id]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.core.ids import UnitId
-from assay.explain.claims import OUTPUTS
+from assay.explain.names import OUTPUTS
 from assay.explain.page_outputs import output_view
 from assay.explain.page_views import ARM_ARRAYS, Arm, arms_of, claim_view, facts
 from assay.view.figures import histogram_words
@@ -41,6 +41,8 @@ def unit_page(site: Site, ask: Ask) -> Page:
             "facts": facts(unit, texts.scale),
             "full": texts.scale.number(texts.scale.full),
             "claims": views,
+            "full_value": texts.scale.full,
+            "fills": [_fill(claim) for claim in claims if _fill(claim)],
             "by": chosen["explainer"] if chosen else None,
             "histogram": histogram_words(unit, texts.scale.number),
             "test": texts.test,
@@ -57,6 +59,12 @@ def unit_page(site: Site, ask: Ask) -> Page:
 def _chosen(claims: Sequence[dict[str, Any]], by: str) -> dict[str, Any] | None:
     """The claim of that explainer, else the first."""
     return next((claim for claim in claims if claim["explainer"] == by), claims[0] if claims else None)
+
+
+def _fill(claim: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A claim's rules, to be edited; None for a claim that has none."""
+    rules = claim["detail"]["rules"]
+    return {"explainer": claim["explainer"], "rules": rules} if rules.get("kind") == "rules" else None
 
 
 def _row(claim: Mapping[str, Any]) -> dict[str, Any]:

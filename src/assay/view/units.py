@@ -21,7 +21,7 @@ def units_page(site: Site, ask: Ask) -> Page:
     explainer = query.get("explainer") or (explainers[0] if explainers else "")
     if explainers and explainer not in explainers:
         raise UnknownName("explainer", explainer, explainers)
-    page = ask.number("page", int, 1, 1_000_000) or 1
+    page = ask.number("page", int, 1.0, 1e6) or 1
     words, token = query.get("q", ""), query.get("token", "")
     if max(len(words), len(token)) > _LONGEST:
         raise UsageError(f"a search may have {_LONGEST} characters, got {max(len(words), len(token)):,}")
@@ -31,9 +31,9 @@ def units_page(site: Site, ask: Ask) -> Page:
         sort=sort,
         descending=query.get("order", "down" if sort != "place" else "up") == "down",
         kind=query.get("kind") or "any",
-        layer=ask.number("layer", int, 0, 10_000),
-        low=ask.number("from", float, -1, 1),
-        high=ask.number("to", float, -1, 1.01),
+        layer=ask.number("layer", int, 0.0, 1e4),
+        low=ask.number("from", float, -1.0, 1.0),
+        high=ask.number("to", float, -1.0, 1.01),
         words=words.strip(),
         token=token,
         start=PER_PAGE * (page - 1),
@@ -64,7 +64,7 @@ def lucky_page(site: Site, ask: Ask) -> Page:
     run, index = opened.run, opened.index
     kind = ask.query.get("kind") or "any"
     explainer = ask.query.get("explainer") or None
-    share = ask.number("at", float, 0, 1)
+    share = ask.number("at", float, 0.0, 1.0)
     unit = index.draw(kind, explainer, random.SystemRandom().random() if share is None else share)
     if unit is None:
         said = {"run": run.id, "title": f"No unit is {kind}", "message": _none(kind), "kinds": list(KINDS)}

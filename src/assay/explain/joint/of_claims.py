@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from assay.core.ids import SiteId, UnitId
 from assay.errors import UsageError
-from assay.explain.claims import SIMULATED, Claim
+from assay.explain.claims import Claim
+from assay.explain.names import SIMULATED
 from assay.explain.joint.arms import Arms, make_arms
 from assay.explain.joint.losses import JointRuns
 from assay.explain.joint.stored import Stored, arm_names, pack, site_arrays

@@ -25,11 +25,12 @@ class Carried(NamedTuple):
     """How much of a unit's deviation arrives, with the factors f by which norms on the way multiply it at each token.
 
     ``spread``: (units,) the root mean square of deviation times f. ``slope``: the mean of its square times f, in
-    standard deviations of the unit. Where f is 1 both are the standard deviation.
+    standard deviations of the unit. Where f is 1 both are the standard deviation. Both are (units, ways) where there
+    are several ways, each with its f.
     """
 
-    spread: Float[Tensor, " units"]
-    slope: Float[Tensor, " units"]
+    spread: Float[Tensor, "units ..."]
+    slope: Float[Tensor, "units ..."]
 
 
 class Moments:
@@ -85,10 +86,12 @@ class Carry:
     def __init__(self) -> None:
         self.values = Moments()
         self.first, self.second, self.factors = torch.zeros(()), torch.zeros(()), torch.zeros(())
+        self.ways: tuple[int, ...] = ()
 
-    def add(self, values: Tensor, factors: Tensor) -> None:
+    def add(self, values: Float[Tensor, "tokens units"], factors: Float[Tensor, "tokens ..."]) -> None:
         self.values.add(values)
-        both = torch.stack([factors.square(), factors], 1).to(values)
+        self.ways = tuple(factors.shape[1:])
+        both = torch.stack([factors.square(), factors], 1).flatten(1).to(values)
         away = values - self.values.about
         self.first = self.first + (away.T @ both).double().cpu()
         self.second = self.second + (away.square().T @ both).double().cpu()
@@ -97,5 +100,6 @@ class Carry:
     def carried(self) -> Carried:
         mean = (self.values.sum / self.values.count)[:, None]
         sums = (self.second - 2 * mean * self.first + mean.square() * self.factors).clamp(min=0) / self.values.count
-        slope = torch.where(self.values.sd > 0, sums[:, 1] / self.values.sd, 0)
-        return Carried(sums[:, 0].sqrt().float(), slope.float())
+        spread, slope = sums.unflatten(1, (2, *self.ways)).unbind(1)
+        sd = self.values.sd.reshape(-1, *(1 for _ in self.ways))
+        return Carried(spread.sqrt().float(), torch.where(sd > 0, slope / sd, 0).float())

@@ -55,10 +55,10 @@ class Text:
         """Tokens that count."""
         return int(self.scored.sum())
 
-    def batches(self) -> Iterator[slice]:
+    def batches(self, windows: int = BATCH) -> Iterator[slice]:
         """Windows that go through the model together."""
-        for start in range(0, len(self.ids), BATCH):
-            yield slice(start, start + BATCH)
+        for start in range(0, len(self.ids), windows):
+            yield slice(start, start + windows)
 
     def by_document(self, values: Shaped[np.ndarray, "windows ..."]) -> Shaped[np.ndarray, "documents ..."]:
         """Sums over the windows of each document, float64."""
@@ -70,6 +70,16 @@ class Text:
     def tokens_by_document(self) -> Shaped[np.ndarray, " documents"]:
         """Tokens that count, of each document."""
         return self.by_document(self.scored.sum(1).numpy().astype(np.float64))
+
+
+def sample_text(part: Part, tokens: int, seed: int) -> Text:
+    """Windows of a part drawn at random, with ``tokens`` tokens that count or a few more; all if there are fewer."""
+    whole = Text.of(part)
+    order = np.random.default_rng([seed, 17]).permutation(len(whole.ids))
+    counted = whole.scored.sum(1).numpy()[order].cumsum()
+    drawn = np.sort(order[: int(np.searchsorted(counted, tokens)) + 1])
+    documents = np.unique(whole.documents[drawn], return_inverse=True)[1].reshape(-1)
+    return Text(whole.ids[drawn], whole.mask[drawn], whole.scored[drawn], documents)
 
 
 def gather_texts(subject: Subject, corpus: Corpus, tokens: int, seed: int) -> tuple[Text, Text, str]:

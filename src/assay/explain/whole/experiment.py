@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from assay.core.ids import SiteId
+from assay.core.ids import SiteId, UnitId
 from assay.core.memory import peak_rss_mb
 from assay.errors import UsageError
 from assay.explain.claims import LINEAR
@@ -24,6 +24,7 @@ from assay.explain.joint.scores import joint_entries
 from assay.explain.joint.text import draw_text
 from assay.explain.joint.write import write_joint
 from assay.explain.material import Material, Progress
+from assay.explain.related.neighbours import Neighbours, find_neighbours
 from assay.explain.request import ExplainOutcome, ExplainRequest
 from assay.explain.verdicts import ARMS
 from assay.explain.whole.bench import REPLICATES, Bench, make_bench
@@ -31,8 +32,8 @@ from assay.explain.whole.joined import Joined, join
 from assay.explain.whole.layer import EXPLAINERS, study_layer
 from assay.explain.whole.sample import Sample, draw_sample, read_sample, replace_units, stored_arrays
 from assay.explain.whole.scope import Scope
-from assay.explain.whole.shards import Shard, Shards, exemplar_arrays
-from assay.explain.whole.sketches import sketch_layer
+from assay.explain.whole.shards import Shard, Shards
+from assay.explain.whole.sketches import exemplar_arrays, natural_arrays, sample_arrays, sketch_layer
 from assay.explain.whole.tables import KINDS
 from assay.explain.whole.verdicts import Verdicts, deciding_rows, judge_all, mean_beside_null, numbered, per_layer
 from assay.model.changes import arithmetic
@@ -176,7 +177,7 @@ class _Whole:
             means = sketches.moments.mean
             self.shards.keep_joint(site, *replace_layer(self._at_once, found, means, self.progress))
         make_directory(self.writer.path / "tensors")
-        write_tensors(self.writer.path / _exemplars(site), exemplar_arrays(sketches))
+        write_tensors(self.writer.path / _exemplars(site), exemplar_arrays(sketches) | natural_arrays(sketches))
         first = next(n for at, _, n in numbered(self.scope.sites, self.scope.width) if at == site)
         self.shards.write(
             found, sketches, first, self.sampled[site], (time.monotonic() - since, passed.seconds_forward)
@@ -203,13 +204,17 @@ class _Whole:
         if any(len(own) for own in self.sampled.values()):
             sample = read_sample(self.shards, sites, self.material)
             arrays, behaviours = replace_units(self._in_fp32, sample, self.material, self.request.seed, self.progress)
+        every = [UnitId(site, i) for site in sites for i in range(width)]
+        near = find_neighbours(self.subject, self.material.fit, every, self.request.seed, self.progress)
         self.progress("judging all claims together")
         verdicts = judge_all(self.shards, sites, width, behaviours)
         self._tables(verdicts)
         if sample is not None and arrays is not None:
             self.writer.tensors("test", stored_arrays(sample, self.material))
             self.writer.tensors("behaviour", arrays, {"arms": ",".join(ARMS)})
-        result = self._result(verdicts, sample)
+        self.writer.arrow("neighbours", near.table)
+        self.writer.tensors("sample", sample_arrays(self.subject, self.material.fit, self.request.seed))
+        result = self._result(verdicts, sample, near)
         svg = None
         if self.request.joint:
             stored = self.shards.joint(sites)
@@ -243,7 +248,7 @@ class _Whole:
         seen = np.unique(np.concatenate([self.material.fit.table.flat_ids, self.material.test.table.flat_ids]))
         self.writer.table("tokens", [{"id": int(i), "text": texts[i]} for i in seen])
 
-    def _result(self, verdicts: Verdicts, sample: Sample | None) -> dict[str, Any]:
+    def _result(self, verdicts: Verdicts, sample: Sample | None, near: Neighbours) -> dict[str, Any]:
         layers = per_layer(self.shards, self.scope.sites, verdicts, self.scope.width)
         read = [self.shards.read(site) for site in self.scope.sites]
         r, nulls = (
@@ -276,6 +281,7 @@ class _Whole:
                 "per_layer": layers,
                 "behaviour_sample": len(sample.units) if sample else 0,
                 "also": self._also(read),
+                "neighbours": near.summary,
                 "tokens": sum(self.material.n_tokens.values()),
                 "seconds": round(time.monotonic() - self.begun + self._seconds_before(read), 1),
                 "forward_seconds": round(sum(shard.seconds_forward for shard in read), 1),

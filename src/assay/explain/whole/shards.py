@@ -98,14 +98,3 @@ def _sample_arrays(found: LayerFound, sampled: NDArray[np.int64]) -> dict[str, N
         lines = found.asserted[name].rival_lines
         arrays[f"{name}.rival_line"] = np.stack(lines, axis=1)[sampled]
     return arrays
-
-
-def exemplar_arrays(sketches: SiteSketches) -> dict[str, NDArray[Any]]:
-    """The excerpts on which each unit is highest and lowest; activations in half precision."""
-    out: dict[str, NDArray[Any]] = {}
-    for side in ("top", "bottom"):
-        tail = getattr(sketches.exemplars, side)
-        out[f"{side}_ids"] = tail.ids
-        out[f"{side}_activations"] = tail.activations.astype(np.float16)
-        out[f"{side}_documents"] = tail.documents
-    return out

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
-from assay.explain.claims import VERSIONS
+from assay.explain.names import VERSIONS
 from assay.explain.elsewhere import CHECK
 from assay.explain.evidence import MEASURES, number
 from assay.explain.whole.elsewhere import Away

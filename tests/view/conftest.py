@@ -27,16 +27,17 @@ def _indexes_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
 @pytest.fixture
 def served() -> Iterator[Served]:
     """``served(root)`` serves the runs under a root until the test ends, and returns the address, without a slash."""
-    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+    running: list[tuple[uvicorn.Server, threading.Thread, Site]] = []
 
     def serve(root: Path) -> str:
         bound = listening(0)
         port = bound.getsockname()[1]
-        app = make_app(Site(Shelf((), root)), port)
+        site = Site(Shelf((), root))
+        app = make_app(site, port)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
-        running.append((server, thread))
+        running.append((server, thread, site))
         until = time.monotonic() + 30
         while not server.started:
             assert time.monotonic() < until, "the server did not start"
@@ -44,6 +45,7 @@ def served() -> Iterator[Served]:
         return f"http://{HOST}:{port}"
 
     yield serve
-    for server, thread in running:
+    for server, thread, site in running:
         server.should_exit = True
         thread.join(timeout=20)
+        site.close()

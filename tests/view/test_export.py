@@ -26,12 +26,12 @@ import synthetic
 from assay.cli.app import run as assay
 from assay.errors import StorageError, UsageError
 from assay.view.app import make_app
-from assay.view.export import Exported, export
-from assay.view.export_addresses import Files, Routes, address, file_part
-from assay.view.export_choice import choose, spread
-from assay.view.export_folder import MARKER, replacing_folder
-from assay.view.export_html import Link, Ways, exported
-from assay.view.export_routes import COMPARE, EXPORTED, NOT_EXPORTED, SEARCH, Book, addresses
+from assay.view.export.addresses import Files, Routes, address, file_part
+from assay.view.export.choice import choose, spread
+from assay.view.export.folder import MARKER, replacing_folder
+from assay.view.export.html import Link, Ways, exported
+from assay.view.export.routes import COMPARE, EXPORTED, NOT_EXPORTED, SEARCH, Book, addresses
+from assay.view.export.write import Exported, export
 from assay.view.pages import Site
 from assay.view.routes import PAGES
 from assay.view.shelf import Shelf

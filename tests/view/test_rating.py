@@ -18,9 +18,9 @@ import pytest
 import synthetic
 from assay.stats import concordance as statistic
 from assay.store.ratings import Ratings
-from assay.view import rate
-from assay.view.agreement import SCORES
-from assay.view.pairs import sentence
+from assay.view.rating import rate
+from assay.view.rating.agreement import SCORES
+from assay.view.rating.pairs import sentence
 
 HOSTILE = "<img src=x onerror=\"document.title='gone'\">"
 SHOWN = ["pair", "left", "right", "full", "excerpts", "progress"]

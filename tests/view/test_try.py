@@ -36,7 +36,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(path):
     site = Site(Shelf((), path.parent))
     yield site
-    site.worker.close()
+    site.close()
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_weights_must_be_those_of_the_run(client, path, tmp_path):
     site = Site(Shelf((), tmp_path))
     client = TestClient(make_app(site, PORT, "word"), base_url=f"http://127.0.0.1:{PORT}", headers={WORD: "word"})
     said = asked(client, other, UNIT, method="activations", text=TEXT)
-    site.worker.close()
+    site.close()
     assert said["state"] == "failed"
     assert "weights" in said["error"]["message"]
 

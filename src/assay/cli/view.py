@@ -89,7 +89,7 @@ def _export(site: Any, directory: Path, most: int | None, as_json: bool) -> None
     from assay.cli.screen import print_json, print_next, telling
 
     with telling() as progress:
-        made = load_object("assay.view.export:export")(site, directory, most, progress)
+        made = load_object("assay.view.export.write:export")(site, directory, most, progress)
     for run, (units, of) in made.by_run.items():
         if units < of:
             click.echo(f"{plain(run)}: {units:,} of {of:,} units, --export-units all for the rest", err=True)

@@ -83,6 +83,11 @@ class Site:
     worker: Worker = field(default_factory=Worker)
     asked: dict[str, Any] = field(default_factory=dict)
 
+    def close(self) -> None:
+        """End the processes that were started for the pages."""
+        self.worker.close()
+        self.shelf.close()
+
 
 def plain(value: Any) -> Any:
     """Tuples with names as objects, NaN as null: what a ``.json`` twin holds."""

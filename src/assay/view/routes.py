@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from assay.view import live, rate
-from assay.view.agreement import agreement_page
+from assay.view import live
 from assay.view.claim import claim_page, evidence_page
 from assay.view.compare import compare_page
 from assay.view.figures import histogram_picture, map_page
 from assay.view.home import home_page, run_page
 from assay.view.pages import Ask, Body, Page, Picture, Saved, Site, Standing
-from assay.view.rated import ratings_csv, ratings_page
+from assay.view.rating import rate
+from assay.view.rating.agreement import agreement_page
+from assay.view.rating.rated import ratings_csv, ratings_page
 from assay.view.stored import stored_figure, stored_page
 from assay.view.unit import unit_page
 from assay.view.units import lucky_page, units_page

@@ -42,4 +42,7 @@ def serve(site: Site, port: int | None, ready: Callable[[str], None]) -> None:
     app = make_app(site, bound.getsockname()[1])
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
     ready(address)
-    uvicorn.Server(config).run(sockets=[bound])
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    finally:
+        site.close()

@@ -54,6 +54,12 @@ class Shelf:
         if self.named and path not in self.named:
             self.named.append(path)
 
+    def close(self) -> None:
+        """End what is being made; what is not whole does not stay."""
+        for builder in self._builders.values():
+            builder.stop()
+        self._builders.clear()
+
     def runs(self) -> list[RunInfo]:
         """The runs shown, the newest first, those that are not whole among them; looked for again every second."""
         when, listed = self._listed
@@ -99,6 +105,8 @@ class Shelf:
             path = index_path(run)
             if not path.is_file():
                 self._index(run, wait)
+            if (builder := self._builders.pop(run.id, None)) is not None:
+                builder.stop()
             self._open[name] = Opened(run, Index(path))
             return self._open[name]
 
@@ -120,9 +128,13 @@ class Shelf:
         builder = self._builders.get(run.id)
         if builder is None:
             builder = self._builders[run.id] = _Builder(run.path)
-        if (share := builder.share()) is not None:
+        try:
+            share = builder.share()
+        except RunError:
+            del self._builders[run.id]  # to be tried again
+            raise
+        if share is not None:
             raise Reading(run.id, share)
-        del self._builders[run.id]
 
 
 class _Builder:
@@ -151,17 +163,28 @@ class _Builder:
         for line in self.process.stderr:
             self._said = line.strip() or self._said
 
+    def stop(self) -> None:
+        """End the process, whatever it has done; an index appears whole or not at all."""
+        self.process.kill()
+        self._end()
+
+    def _end(self) -> int:
+        code = self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+        return code
+
     def share(self) -> float | None:
         """How much is done; None when all is.
 
         Raises:
             RunError: the process failed.
         """
-        code = self.process.poll()
-        if code is None:
+        if self.process.poll() is None:
             return self._share
-        for thread in self._threads:
-            thread.join()
-        if code:
+        if code := self._end():
             raise RunError(f"the index could not be made: {self._said or f'exit {code}'}")
         return None

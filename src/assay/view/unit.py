@@ -41,6 +41,7 @@ def unit_page(site: Site, ask: Ask) -> Page:
             "facts": facts(unit, texts.scale),
             "full": texts.scale.number(texts.scale.full),
             "claims": views,
+            "numbers": [claim["claim"] for claim in claims],
             "full_value": texts.scale.full,
             "fills": [_fill(claim) for claim in claims if _fill(claim)],
             "by": chosen["explainer"] if chosen else None,

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from assay.core.ids import SiteId, UnitId
 from assay.errors import UsageError
 from assay.explain.claims import Claim
-from assay.explain.names import SIMULATED
 from assay.explain.joint.arms import Arms, make_arms
 from assay.explain.joint.losses import JointRuns
 from assay.explain.joint.stored import Stored, arm_names, pack, site_arrays
 from assay.explain.joint.text import JointText, draw_text
 from assay.explain.lineup import units_by_site
+from assay.explain.names import SIMULATED
 from assay.referee.checks import MAX_UNSCORED
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.ids import UnitId
-from assay.explain.names import VERSIONS
 from assay.explain.elsewhere import CHECK
 from assay.explain.evidence import MEASURES, number
+from assay.explain.names import VERSIONS
 from assay.explain.whole.elsewhere import Away
 from assay.explain.whole.layer import EXPLAINERS, Asserted, LayerFound, no_interval
 from assay.record import SiteSketches

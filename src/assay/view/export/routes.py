@@ -12,8 +12,8 @@ from assay.store.index import Asked
 from assay.store.schema import VERDICTS
 from assay.view.claim import evidence_page
 from assay.view.compare import compare_page
-from assay.view.export_addresses import Address, address
-from assay.view.export_choice import Chosen
+from assay.view.export.addresses import Address, address
+from assay.view.export.choice import Chosen
 from assay.view.home import run_page
 from assay.view.pages import Ask, Site
 from assay.view.stored import FIGURE, PAGE

@@ -14,12 +14,12 @@ from assay import __version__
 from assay.errors import AssayError, UsageError
 from assay.view.app import Renderer
 from assay.view.compare import compare_page
-from assay.view.export_addresses import Address, Files, Routes, address, relative
-from assay.view.export_choice import Chosen, choose
-from assay.view.export_folder import Folder, replacing_folder
-from assay.view.export_html import Link, Ways, exported
-from assay.view.export_routes import COMPARE, NOT_EXPORTED, SEARCH, Book, addresses, settled
-from assay.view.export_search import compared_page, search_page
+from assay.view.export.addresses import Address, Files, Routes, address, relative
+from assay.view.export.choice import Chosen, choose
+from assay.view.export.folder import Folder, replacing_folder
+from assay.view.export.html import Link, Ways, exported
+from assay.view.export.routes import COMPARE, NOT_EXPORTED, SEARCH, Book, addresses, settled
+from assay.view.export.search import compared_page, search_page
 from assay.view.opened import Opened
 from assay.view.pages import Ask, Page, Picture, Saved, Site, Standing, plain
 from assay.view.routes import PAGES

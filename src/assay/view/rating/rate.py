@@ -15,7 +15,7 @@ from assay.stats.concordance import LEAST_CHOICES, LEAST_UNITS
 from assay.store.ratings import Drawn, Ratings
 from assay.view.opened import Opened
 from assay.view.pages import Ask, Body, Page, Site
-from assay.view.pairs import pairs_of, shown
+from assay.view.rating.pairs import pairs_of, shown
 
 SIDES = ("left", "right", "neither", "skip")
 _NICKNAME = re.compile(r"(\w[\w .-]{0,39})?")

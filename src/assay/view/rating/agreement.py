@@ -13,8 +13,8 @@ from assay.stats.concordance import CHANCE, LEAST_CHOICES, LEAST_UNITS, Choice, 
 from assay.store.ratings import Ratings
 from assay.view.opened import Opened
 from assay.view.pages import Ask, Page, Site
-from assay.view.pairs import pairs_of
-from assay.view.rate import missing
+from assay.view.rating.pairs import pairs_of
+from assay.view.rating.rate import missing
 
 SCORES: Mapping[str, bool] = {
     **dict.fromkeys(("r", "r_context", "r_pos", "r_neg", "r_with_first", "f1", "auprc", "top_and_random"), False),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from assay.view.export_addresses import Files, address, relative
-from assay.view.export_choice import Chosen
-from assay.view.export_routes import COMPARE, SEARCH, Book
+from assay.view.export.addresses import Files, address, relative
+from assay.view.export.choice import Chosen
+from assay.view.export.routes import COMPARE, SEARCH, Book
 from assay.view.pages import Page
 
 

@@ -11,6 +11,7 @@ import synthetic
 from view.browsing import THEMES, WIDTHS, browsing, overflow, violations
 
 NASTY = "%3Cscript%3Ealert(1)%3C/script%3E"
+PAGES = ("", "/units", "/map", "/rate", "/agreement", "/evidence", "/claim/0")
 UNIT, OTHER = synthetic.TARGETS
 HOSTILE = '<script>document.title="owned"</script> "onerror="document.title=1 \u202e ../../x \x00 ' + "w" * 10_000
 
@@ -68,6 +69,21 @@ def test_hostile_text_does_nothing(chromium, served, path):
             assert overflow(page) <= 0, rest
 
 
+def test_a_hostile_name_of_a_run_is_a_name(chromium, served, path):
+    path.rename(path.with_name('<img src=x onerror="document.title=1">\u202e&?#%2e%2e run'))
+    with browsing(chromium) as page:
+        page.goto(served(path.parent))
+        page.locator("tbody a").first.click()
+        assert "synthetic" in page.locator("h1").inner_text()
+        page.locator("header.top").get_by_role("link", name="units", exact=True).click()
+        page.get_by_role("link", name=UNIT, exact=True).click()
+        assert page.locator("h1").inner_text() == UNIT
+        page.get_by_label("Prediction by").get_by_role("link", name="lookup").click()
+        page.wait_for_url(re.compile("by=lookup"))
+        assert page.locator("figure.picture img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
+        assert page.title().startswith(UNIT)
+
+
 def test_tokens_show_their_values_and_can_be_walked(chromium, served, path):
     with browsing(chromium) as page:
         page.goto(f"{served(path.parent)}/run/{path.name}/unit/{UNIT}")
@@ -119,16 +135,12 @@ def test_the_prediction_of_another_explainer_is_laid_over(chromium, served, path
 def test_pages_have_no_violations_and_fit(chromium, served, path, theme, width):
     with browsing(chromium, theme=theme, width=width) as page:
         base = served(path.parent)
-        runs = f"{base}/run/{path.name}"
-        for address in (
-            base,
-            runs,
-            f"{runs}/units",
-            f"{runs}/map",
-            f"{runs}/unit/{UNIT}",
-            f"{runs}/unit/{synthetic.COMPANION}",
-        ):
-            page.goto(address)
+        other = synthetic.write_run(path.parent).name
+        more = (f"/run/{path.name}/unit/{UNIT}", f"/run/{path.name}/unit/{synthetic.COMPANION}")
+        more += (f"/compare?a={path.name}&b={other}",)
+        for address in ("/", *(f"/run/{path.name}{rest}" for rest in PAGES), *more):
+            page.goto(base + address)
+            page.wait_for_selector("[aria-busy]", state="detached")
             assert violations(page) == [], address
             assert overflow(page) <= 0, address
 

@@ -22,7 +22,7 @@ _SHORT = 32  # letters that a cell of a table has on one line
 GLYPHS: dict[str, str] = dict(zip(VERDICTS, "●◐○✕⊘", strict=True))
 # As in page.css: --up, --down, --soft, --line, --green, --rules, --lookup, --purple.
 LIGHT = ("#f08a24", "#4b94e0", "#63636b", "#e4e3de", "#007a57", "#0072b2", "#d55e00", "#8d4a78")
-DARK = ("#b85f0c", "#2a66b0", "#a0a0a8", "#2c2d34", "#3fc79a", "#56aee8", "#f08a4a", "#d295bd")
+DARK = ("#9f5008", "#2a66b0", "#a0a0a8", "#2c2d34", "#3fc79a", "#56aee8", "#f08a4a", "#d295bd")
 _NAMES = ("up", "down", "soft", "line", "green", "rules", "lookup", "purple")
 _RULES = """
 .C{font:13px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums;max-width:66rem;overflow:auto}

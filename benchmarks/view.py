@@ -30,8 +30,9 @@ from made_up import write_run
 from assay.cli.unit import unit_record
 from assay.core.ids import UnitId
 from assay.store import open_run
-from assay.store.index import Asked, Index, index_path
+from assay.store.index import Index, index_path
 from assay.store.indexing import build_index
+from assay.store.listing import Asked
 
 LAYERS, QUICK_LAYERS = 30, 2
 PAGES, QUICK_PAGES, PAIRS, QUICK_PAIRS = 500, 60, 15, 5

@@ -9,8 +9,9 @@ import pytest
 import synthetic
 from assay.errors import UsageError
 from assay.store import open_run
-from assay.store.index import Asked, Index, index_path, matching, one_form
+from assay.store.index import Index, index_path
 from assay.store.indexing import build_index
+from assay.store.listing import Asked, matching, one_form
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ class Scores(NamedTuple):
 
 def claim_row(path: Path, number: int) -> dict[str, Any] | None:
     """The claim of this number with ``detail``: rules, lines and all evidence; None where the index has none."""
-    rows = _ask(path, f"SELECT {_CLAIM} FROM claims c JOIN units u ON u.n = c.unit WHERE c.claim = ?", [number])
+    rows = _ask(path, f"SELECT {_CLAIM} FROM said c JOIN units u ON u.n = c.unit WHERE c.claim = ?", [number])
     return _read(rows[0]) if rows else None
 
 
@@ -65,7 +65,7 @@ def claim_rows(
     for first in range(0, len(numbers), _AT_ONCE):
         some = numbers[first : first + _AT_ONCE]
         marks = ",".join("?" * len(some))
-        query = f"SELECT {_CLAIM} FROM claims c JOIN units u ON u.n = c.unit WHERE c.claim IN ({marks})"
+        query = f"SELECT {_CLAIM} FROM said c JOIN units u ON u.n = c.unit WHERE c.claim IN ({marks})"
         found |= {row["claim"]: _read(row) for row in _ask(path, query, some)}
     return [found[number] for number in numbers], total
 
@@ -96,7 +96,7 @@ def scores(run: Run, path: Path, explainer: str, measure: str) -> Scores:
 def texts(path: Path, explainer: str, units: Sequence[str]) -> dict[str, str]:
     """What an explainer says of these units."""
     marks = ",".join("?" * len(units))
-    query = f"SELECT u.unit, c.text {_OF_UNITS} AND u.unit IN ({marks})"
+    query = f"SELECT u.unit, c.text {_OF_UNITS.replace('claims c', 'said c')} AND u.unit IN ({marks})"
     return {row[0]: row[1] for row in _ask(path, query, [explainer, *units])}
 
 

@@ -10,44 +10,16 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from assay.core.cache import cache_dir
-from assay.errors import UsageError
+from assay.store.listing import KINDS, Among, Asked, Listed, known, listed
 from assay.store.run import Run
 from assay.store.writer import DONE
 
-VERSION = 1  # of the index; another one is made anew
-
-SORTS: Mapping[str, str] = {
-    "place": "u.n",
-    "r": "c.r",
-    "margin": "c.r - c.best_null",
-    "context": "c.r_context",
-    "lookup": "c.r - c.lookup",
-    "behaviour": "c.behaviour",
-    "firing": "u.firing_rate",
-    "bits": "c.bits",
-    "skew": "u.skew",
-}
-"""What a list of units can be sorted by."""
-
-KINDS: Mapping[str, str] = {
-    "any": "1",
-    "supported": "c.verdict = 'supported'",
-    "predicts": "c.verdict = 'predicts'",
-    "refuted": "c.verdict = 'refuted'",
-    "undecided": "c.verdict = 'undecided'",
-    "void": "c.verdict = 'void'",
-    "surprising": "c.r >= 0.4 AND c.surplus_hi IS NOT NULL AND c.behaviour <= c.noise",
-}
-"""What units can be drawn from: a verdict, or ``surprising``: high r, and behaviour no better than the noise arm's."""
-
-_LISTED = """u.unit, u.layer, u.kind, u.idx, u.firing_rate, u.sd, c.claim, c.explainer, c.text, c.bits, c.r, c.r_lo,
-c.r_hi, c.best_null, c.lookup, c.r_context, c.behaviour, c.behaviour_lo, c.behaviour_hi, c.behaviour_null, c.noise,
-c.verdict, c.reason"""
+VERSION = 2  # of the index; another one is made anew
 
 
 def index_path(run: Run) -> Path:
@@ -56,36 +28,11 @@ def index_path(run: Run) -> Path:
     return cache_dir() / "index" / f"{run.id}-{digest}.{VERSION}.sqlite"
 
 
-def one_form(text: str) -> str:
-    """What tokens are looked up by: without space around, in one case."""
-    return text.strip().casefold() or text
-
-
-class Asked(NamedTuple):
-    """Which units are listed. ``words``: of explanations; ``token``: on which they peak; both empty for no search."""
-
-    explainer: str
-    sort: str = "place"
-    descending: bool = False
-    kind: str = "any"
-    layer: int | None = None
-    low: float | None = None
-    high: float | None = None
-    words: str = ""
-    token: str = ""
-    start: int = 0
-    most: int = 50
-
-
-class Listed(NamedTuple):
-    """One page of a list: its rows, and how many there are in all."""
-
-    rows: list[dict[str, Any]]
-    total: int
-
-
 class Index:
     """The index of one run, open for reading from any thread.
+
+    Attributes:
+        among: the units beyond which lists don't go; None for no such limit.
 
     Raises:
         UsageError: (of the methods) an unknown sort or kind.
@@ -93,6 +40,7 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.among: Among | None = None
         self._local = threading.local()
 
     def _ask(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
@@ -106,7 +54,7 @@ class Index:
 
     def explainers(self) -> list[str]:
         """The explainers of the run's claims, the first that was asked for first."""
-        rows = self._ask("SELECT explainer FROM claims GROUP BY explainer ORDER BY min(claim)")
+        rows = self._ask("SELECT name FROM explainers ORDER BY k")
         return [row[0] for row in rows]
 
     def unit(self, name: str) -> dict[str, Any] | None:
@@ -121,7 +69,7 @@ class Index:
 
     def claims(self, n: int) -> list[dict[str, Any]]:
         """The claims about the unit at place ``n``, with ``detail``: rules, lines, calibration and all evidence."""
-        rows = [dict(row) for row in self._ask("SELECT * FROM claims WHERE unit = ? ORDER BY claim", (n,))]
+        rows = [dict(row) for row in self._ask("SELECT * FROM said WHERE unit = ? ORDER BY claim", (n,))]
         return [row | {"detail": json.loads(zlib.decompress(row["detail"]))} for row in rows]
 
     def outputs(self, n: int) -> list[dict[str, Any]]:
@@ -137,54 +85,17 @@ class Index:
         """The first explanation of each of these units that the run explained."""
         marks = ",".join("?" * len(units))
         query = f"""SELECT u.unit, c.explainer, c.text, c.r, c.verdict FROM units u
-            JOIN claims c ON c.claim = (SELECT min(claim) FROM claims WHERE unit = u.n) WHERE u.unit IN ({marks})"""
+            JOIN said c ON c.claim = (SELECT min(claim) FROM claims WHERE unit = u.n) WHERE u.unit IN ({marks})"""
         return {row["unit"]: dict(row) for row in self._ask(query, list(units))}
 
     def units(self, asked: Asked) -> Listed:
-        """A page of the list of units, each with its claim by one explainer.
-
-        A search by words is in the order of how well they fit, one by token in the order of how many of a unit's
-        exemplars peak there, unless a sort is asked for.
-        """
-        tables, where, values, order = self._search(asked)
-        order = f"{order}, u.n" if order else self._order(asked)
-        total = self._ask(f"SELECT count(*) FROM {tables} WHERE {where}", values)[0][0]
-        columns = _LISTED + (", p.token, p.count AS peaks, p.of AS exemplars, p.side, p.peak" if asked.token else "")
-        query = f"SELECT {columns} FROM {tables} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
-        rows = self._ask(query, [*values, asked.most, asked.start])
-        return Listed([dict(row) for row in rows], total)
-
-    def _search(self, asked: Asked) -> tuple[str, str, list[Any], str]:
-        """Tables, condition, its values and the order that the search itself gives."""
-        tables = "units u LEFT JOIN claims c ON c.unit = u.n AND c.explainer = ?"
-        values: list[Any] = [asked.explainer]
-        where, order = [_known(KINDS, "kind", asked.kind)], ""
-        if asked.words:
-            tables = "words w JOIN claims c ON c.claim = w.rowid AND c.explainer = ? JOIN units u ON u.n = c.unit"
-            where.append("words MATCH ?")
-            values.append(matching(asked.words))
-            order = "w.rank" if asked.sort == "place" else ""
-        if asked.token:
-            tables += " JOIN peaks p ON p.unit = u.n AND p.form = ?"
-            values.insert(1, one_form(asked.token))
-            order = "p.count DESC, abs(p.peak) / u.sd DESC" if asked.sort == "place" else ""
-        for column, test, value in (
-            ("u.layer", "=", asked.layer),
-            ("c.r", ">=", asked.low),
-            ("c.r", "<", asked.high),
-        ):
-            if value is not None:
-                where.append(f"{column} {test} ?")
-                values.append(value)
-        return tables, " AND ".join(where), values, order
-
-    def _order(self, asked: Asked) -> str:
-        column = _known(SORTS, "sort", asked.sort)
-        return f"{column} IS NULL, {column} {'DESC' if asked.descending else 'ASC'}, u.n"
+        """A page of the list of units: see :func:`assay.store.listing.listed`."""
+        numbers = [row[0] for row in self._ask("SELECT k FROM explainers WHERE name = ?", [asked.explainer])]
+        return listed(self._ask, asked, numbers[0] if numbers else None, self.among)
 
     def draw(self, kind: str, explainer: str | None, share: float) -> str | None:
         """One of the units of a kind, at the ``share`` (0 to 1) of their list; None where there is none."""
-        where = _known(KINDS, "kind", kind)
+        where = known(KINDS, "kind", kind)
         who = "" if explainer is None else " AND c.explainer = ?"
         tables = f"FROM claims c JOIN units u ON u.n = c.unit WHERE {where}{who}"
         given = [] if explainer is None else [explainer]
@@ -211,7 +122,7 @@ class Index:
 
     def claims_on_test_text(self) -> list[dict[str, Any]]:
         """Unit, claim, explainer and text of every claim about a unit whose activations on test text are stored."""
-        query = """SELECT u.unit, c.claim, c.explainer, c.text FROM units u JOIN claims c ON c.unit = u.n
+        query = """SELECT u.unit, c.claim, c.explainer, c.text FROM units u JOIN said c ON c.unit = u.n
             WHERE u.test IS NOT NULL ORDER BY u.n, c.claim"""
         return [dict(row) for row in self._ask(query)]
 
@@ -227,18 +138,3 @@ class Index:
             rows = self._ask(f"SELECT id, text FROM tokens WHERE id IN ({','.join('?' * len(some))})", list(some))
             found |= {row[0]: row[1] for row in rows}
         return found
-
-
-def matching(words: str) -> str:
-    """A search as people type it, as FTS5 reads it: every word must occur, the last one may go on.
-
-    What is typed is never read as FTS5's own language; text without a letter or digit matches nothing.
-    """
-    quoted = ['"' + word.replace('"', '""') + '"' for word in words.replace("\0", " ").split()]
-    return " ".join(quoted) + ("*" if quoted else '""')
-
-
-def _known(table: Mapping[str, str], what: str, name: str) -> str:
-    if name not in table:
-        raise UsageError(f"no {what} {name!r}; there are {', '.join(table)}")
-    return table[name]

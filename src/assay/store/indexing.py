@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from assay.store.atomic import make_directory, replacing
-from assay.store.index import index_path, one_form
+from assay.store.index import index_path
+from assay.store.listing import one_form
 from assay.store.run import Run, open_path
 from assay.store.writer import RESULT
 
@@ -31,20 +32,24 @@ _SCHEMA = """
 CREATE TABLE units (n INTEGER PRIMARY KEY, unit TEXT UNIQUE, layer INT, kind TEXT, idx INT, row INT, test INT,
   count INT, mean REAL, sd REAL, skew REAL, kurtosis REAL, min REAL, max REAL, q01 REAL, q50 REAL,
   q99 REAL, firing_rate REAL);
-CREATE TABLE claims (claim INTEGER PRIMARY KEY, unit INT, explainer TEXT, test INT, text TEXT, bits REAL, r REAL,
+CREATE TABLE explainers (k INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE claims (claim INTEGER PRIMARY KEY, unit INT, explainer TEXT, test INT, bits REAL, r REAL,
   r_lo REAL, r_hi REAL, best_null REAL, lookup REAL, r_context REAL, behaviour REAL, behaviour_lo REAL,
-  behaviour_hi REAL, behaviour_null REAL, noise REAL, surplus_hi REAL, verdict TEXT, reason TEXT, detail BLOB);
-CREATE TABLE peaks (form TEXT, token TEXT, unit INT, side INT, count INT, of INT, peak REAL);
+  behaviour_hi REAL, behaviour_null REAL, noise REAL, surplus_hi REAL, verdict TEXT);
+CREATE TABLE texts (claim INTEGER PRIMARY KEY, text TEXT, reason TEXT, detail BLOB);
+CREATE VIEW said AS SELECT c.*, t.text, t.reason, t.detail FROM claims c JOIN texts t ON t.claim = c.claim;
+CREATE TABLE peaks (form TEXT, token TEXT, unit INT, side INT, count INT, of INT, peak REAL,
+  height REAL);
 CREATE TABLE neighbours (unit TEXT, side TEXT, place INT, other TEXT, strength REAL, net REAL, best_null REAL);
 CREATE TABLE outputs (unit INT, entry TEXT);
 CREATE TABLE tokens (id INTEGER PRIMARY KEY, text TEXT);
-CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2');
 """
+_WORDS = "CREATE VIRTUAL TABLE words{} USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2')"
 _INDEXES = """
-CREATE INDEX claims_unit ON claims (unit);
+CREATE INDEX claims_unit ON claims (unit, explainer);
 CREATE INDEX claims_r ON claims (explainer, r);
 CREATE INDEX claims_verdict ON claims (explainer, verdict);
-CREATE INDEX peaks_form ON peaks (form);
+CREATE INDEX peaks_form ON peaks (form, count DESC, height DESC);
 CREATE INDEX neighbours_unit ON neighbours (unit);
 CREATE INDEX units_layer ON units (layer, idx);
 """
@@ -103,47 +108,56 @@ def _claims(run: Run, connection: sqlite3.Connection, units: Mapping[str, int], 
     claims = run.table("claims").filter(pc.equal(run.table("claims")["role"], "claim")).sort_by("claim")
     tests = _by_claim(_plain(run.table("evidence").sort_by("claim")))
     waiting, total = next(tests, None), run.table("claims").num_rows
+    explainers = list(dict.fromkeys(claims["explainer"].to_pylist()))
+    for k, name in enumerate(explainers):
+        connection.execute("INSERT INTO explainers VALUES (?, ?)", (k, name))
+        connection.execute(_WORDS.format(k))
     for row in _plain(claims):
         number = row["claim"]
         while waiting is not None and waiting[0] < number:
             waiting = next(tests, None)
         found = waiting[1] if waiting is not None and waiting[0] == number else []
         if row["unit"] in units:
-            _claim(connection, units[row["unit"]], row, found)
+            _claim(connection, explainers.index(row["explainer"]), units[row["unit"]], row, found)
         if number % 512 == 0:
             tell(number / total)
 
 
 def _claim(
-    connection: sqlite3.Connection, unit: int, row: Mapping[str, Any], tests: Sequence[Mapping[str, Any]]
+    connection: sqlite3.Connection,
+    number: int,
+    unit: int,
+    row: Mapping[str, Any],
+    tests: Sequence[Mapping[str, Any]],
 ) -> None:
+    """Put in one claim; ``number`` is its explainer's, whose words are searched by themselves."""
     by = {test["measure"]: test for test in tests}
     r, behaviour = by.get("r", {}), by.get("behaviour", {})
     effect = by.get("effect_r", {})
     main = r or effect
     overall = by.get("verdict", {})
-    lines = json.loads(row["lines"])
-    detail = {
-        "rules": json.loads(row["rules"]),
-        "lines": lines,
-        "calibration": json.loads(row["calibration"]),
-        "rival": row["rival"],
-        "threshold": row["threshold"],
-        "version": row["version"],
-        "evidence": [_test(test) for test in tests],
-    }
     values = [
-        row["claim"], unit, row["explainer"], 0 if behaviour else None, row["text"], row["bits"],
+        row["claim"], unit, row["explainer"], 0 if behaviour else None, row["bits"],
         main.get("value"), main.get("lo"), main.get("hi"), _best(main),
         _named(r, "references", "lookup"), by.get("r_context", {}).get("value"),
         behaviour.get("value"), behaviour.get("lo"), behaviour.get("hi"), _best(behaviour),
         _named(behaviour, "references", "noise_equal_r"), by.get("surplus_over_noise", {}).get("hi"),
-        overall.get("verdict") or "undecided", overall.get("reason") or "",
-        zlib.compress(json.dumps(detail, ensure_ascii=False).encode(), 3),
+        overall.get("verdict") or "undecided",
     ]  # fmt: skip
     connection.execute(f"INSERT INTO claims VALUES ({','.join('?' * len(values))})", values)
-    said = " ".join([row["text"], *lines]).replace("\0", " ")
-    connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row["claim"], said))
+    detail = zlib.compress(_detail(row, tests).encode(), 3)
+    kept = (row["claim"], row["text"], overall.get("reason") or "", detail)
+    connection.execute("INSERT INTO texts VALUES (?, ?, ?, ?)", kept)
+    said = " ".join([row["text"], *json.loads(row["lines"])]).replace("\0", " ")
+    connection.execute(f"INSERT INTO words{number} (rowid, text) VALUES (?, ?)", (row["claim"], said))
+
+
+def _detail(row: Mapping[str, Any], tests: Sequence[Mapping[str, Any]]) -> str:
+    """As JSON, what a page of the claim reads; what is JSON in the table already is taken as it is."""
+    read = [f'"{name}": {row[name]}' for name in ("rules", "lines", "calibration")]
+    own = {name: row[name] for name in ("rival", "threshold", "version")}
+    own["evidence"] = [_test(test) for test in tests]
+    return "{" + ", ".join(read) + ", " + json.dumps(own, ensure_ascii=False)[1:]
 
 
 def _test(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,16 +234,19 @@ def _peaks(run: Run, connection: sqlite3.Connection, tell: Tell) -> None:
     for done, name in enumerate(sorted(files)):
         stem = name.removeprefix("tensors/").removesuffix(".safetensors")
         site = stem.partition("-")[2]
-        found = connection.execute("SELECT n, row FROM units" + (" WHERE layer || '.' || kind = ?" if site else ""),
+        found = connection.execute("SELECT n, row, sd FROM units" + (" WHERE layer || '.' || kind = ?" if site else ""),
                                    (site.removeprefix("L"),) if site else ()).fetchall()  # fmt: skip
         arrays = run.tensors(stem)
         for side, sign in (("top", 1), ("bottom", -1)):
             ids, values = arrays[f"{side}_ids"], sign * arrays[f"{side}_activations"].astype(np.float32)
-            for n, at in found:
+            for n, at, sd in found:
                 rows = _fired(ids[at], values[at], texts)
                 connection.executemany(
-                    "INSERT INTO peaks VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(one_form(text), text, n, sign, count, of, sign * peak) for text, count, of, peak in rows],
+                    "INSERT INTO peaks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (one_form(text), text, n, sign, count, of, sign * peak, peak / sd if sd else 0.0)
+                        for text, count, of, peak in rows
+                    ],
                 )
         tell((done + 1) / len(files))
 

@@ -27,6 +27,7 @@ from assay.view.guard import Guard
 from assay.view.pages import Ask, Body, Page, Picture, Saved, Site, Standing, plain
 from assay.view.routes import ACTIONS, DATA, PAGES
 from assay.view.shelf import Reading
+from assay.view.tokens import shaded
 
 STATIC = ("style.css", "heat.js", "send.js", "try.js", "answers.js", "rate.js", "icon.svg")
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -44,7 +45,7 @@ class Renderer:
     def environment(self) -> Any:
         environment = templates("assay.view")
         environment.finalize = _tamed
-        environment.filters["score"] = score_text
+        environment.filters |= {"score": score_text, "shaded": shaded}
         environment.globals |= {
             "verdicts": VERDICTS,
             "levels": LEVELS,

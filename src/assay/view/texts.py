@@ -52,55 +52,68 @@ def unit_texts(opened: Opened, unit: Unit, claim: Claim | None) -> UnitTexts:
         predicted = opened.run.tensor_row("test", "predictions", claim["test"])
         arrays = {} if np.isfinite(predicted).all() else {"sampled": opened.sampled}
         test = draw(seen(opened.test, arrays, predicted), unit["unit"], real, predicted, AMOUNT, scale)
-    fit = _exemplars(opened, tails, claim, scale)
-    if real is None:
-        fit += _natural(opened, unit, claim, scale)
-    return UnitTexts(test, fit, scale)
+    return UnitTexts(test, _fit(opened, unit, tails, real is None, claim, scale), scale)
 
 
-def _exemplars(opened: Opened, tails: Mapping[str, NDArray[Any]], claim: Claim | None, scale: Scale) -> list[Group]:
-    groups: list[Group] = []
-    for side, title, note in (
-        ("top", "Strongest", "highest peaks, each of another document"),
-        ("bottom", "Lowest", "lowest, each of another document"),
-    ):
-        if not tails:
-            continue
-        most = AMOUNT.exemplars
-        ids, values = tails[f"{side}_ids"][:most], tails[f"{side}_activations"][:most].astype(np.float32)
-        texts = opened.index.texts(np.unique(ids[ids >= 0]).tolist())
-        predicted = predict(claim["detail"], ids, texts) if claim is not None else None
-        if predicted is None:
-            predicted = np.full(ids.shape, np.nan, np.float32)
-        shown = exemplars(texts, ids, values, side == "bottom", AMOUNT, scale, predicted)
-        if shown:
-            groups.append(Group(title, note, shown))
-    return groups
-
-
-def _natural(opened: Opened, unit: Unit, claim: Claim | None, scale: Scale) -> list[Group]:
-    """Tokens at quantiles and at random, from the sample that all units share."""
-    values, sample = opened.natural(unit), opened.sample
-    if values is None or sample is None:
+def _fit(
+    opened: Opened, unit: Unit, tails: Mapping[str, NDArray[Any]], natural: bool, claim: Claim | None, scale: Scale
+) -> list[Group]:
+    """Excerpts of the fit split. All of their windows are predicted at once."""
+    most = AMOUNT.exemplars
+    sides = [(tails[f"{side}_ids"][:most], tails[f"{side}_activations"][:most]) for side in ("top", "bottom") if tails]
+    drawn = _draw(opened, unit) if natural else None
+    windows = [ids for ids, _ in sides] + ([drawn.ids] if drawn else [])
+    if not windows:
         return []
-    order = np.argsort(values, kind="stable")
-    bands = [(f"q{100 * q:g}", int(order[round(q * (len(values) - 1))])) for q in _BANDS]
-    rng = np.random.default_rng(zlib.crc32(unit["unit"].encode()))
-    drawn = [("", int(i)) for i in rng.choice(len(values), min(AMOUNT.random, len(values)), replace=False)]
-    rows = [row for _, row in (*bands, *drawn)]
-    ids, positions = sample["ids"][rows], sample["positions"][rows]
+    ids = np.concatenate(windows)
     texts = opened.index.texts(np.unique(ids[ids >= 0]).tolist())
     predicted = predict(claim["detail"], ids, texts) if claim is not None else None
     if predicted is None:
         predicted = np.full(ids.shape, np.nan, np.float32)
+    parts = np.split(predicted, np.cumsum([len(own) for own in windows])[:-1])
+    groups: list[Group] = []
+    titles = (("Strongest", "highest peaks"), ("Lowest", "lowest peaks"))
+    for (own, values), said, (title, note) in zip(sides, parts, titles, strict=False):
+        shown = exemplars(texts, own, values.astype(np.float32), title == "Lowest", AMOUNT, scale, said)
+        if shown:
+            groups.append(Group(title, f"{note}, each of another document", shown))
+    return groups + (_natural(drawn, parts[-1], texts, scale) if drawn else [])
+
+
+class _Drawn(NamedTuple):
+    """Tokens of the natural sample: labels, windows (n, length), positions in them and activations (n,)."""
+
+    labels: list[str]
+    ids: NDArray[np.int32]
+    positions: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+def _draw(opened: Opened, unit: Unit) -> _Drawn | None:
+    """Tokens at quantiles, with labels, and some at random; None where no sample is stored."""
+    values, sample = opened.natural(unit), opened.sample
+    if values is None or sample is None:
+        return None
+    order = np.argsort(values, kind="stable")
+    bands = [int(order[round(q * (len(values) - 1))]) for q in _BANDS]
+    rng = np.random.default_rng(zlib.crc32(unit["unit"].encode()))
+    random = rng.choice(len(values), min(AMOUNT.random, len(values)), replace=False).tolist()
+    labels, rows = [*(f"q{100 * q:g}" for q in _BANDS), *([""] * len(random))], [*bands, *random]
+    return _Drawn(labels, sample["ids"][rows], sample["positions"][rows].astype(np.int64), values[rows])
+
+
+def _natural(drawn: _Drawn, predicted: NDArray[np.float32], texts: Mapping[int, str], scale: Scale) -> list[Group]:
     made = [
-        _at(label, ids[i], int(positions[i]), float(values[row]), predicted[i], texts, scale)
-        for i, (label, row) in enumerate((*bands, *drawn))
+        _at(label, ids, at, value, said, texts, scale)
+        for label, ids, at, value, said in zip(
+            drawn.labels, drawn.ids, drawn.positions.tolist(), drawn.values.tolist(), predicted, strict=True
+        )
     ]
     note = "only the outlined token’s activation is stored"
+    bands = len(_BANDS)
     return [
-        Group("Across the range", f"tokens at quantiles of a natural sample; {note}", made[: len(bands)]),
-        Group("At random", f"any token of that sample; {note}", made[len(bands) :]),
+        Group("Across the range", f"tokens at quantiles of a natural sample; {note}", made[:bands]),
+        Group("At random", f"any token of that sample; {note}", made[bands:]),
     ]
 
 

@@ -6,7 +6,7 @@ import random
 from urllib.parse import quote, urlencode
 
 from assay.errors import UnknownName, UsageError
-from assay.store.index import KINDS, SORTS, Asked
+from assay.store.listing import KINDS, SORTS, Asked
 from assay.view.pages import Ask, Page, Site
 
 PER_PAGE = 50

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from assay.explain.names import OUTPUTS
-from assay.store.index import Asked, Index
+from assay.store.index import Index
+from assay.store.listing import Among, Asked
 from assay.view.opened import Opened
 
 _AT_ONCE = 5_000
@@ -22,18 +23,14 @@ class ExportIndex(Index):
 
     def __init__(self, index: Index, units: Sequence[str] | None = None) -> None:
         super().__init__(index.path)
-        self._units = None if units is None else json.dumps(list(units))
-        self._chosen = "1" if units is None else "u.unit IN (SELECT value FROM json_each(?))"
-        self._given = () if units is None else (self._units,)
-
-    def _search(self, asked: Asked) -> tuple[str, str, list[Any], str]:
-        tables, where, values, order = super()._search(asked)
-        return tables, f"{where} AND {self._chosen}", [*values, *self._given], order
+        if units is not None:
+            self.among = Among("u.unit IN (SELECT value FROM json_each(?))", [json.dumps(list(units))])
 
     def beside(self, n: int) -> tuple[str | None, str | None]:
         """The exported units before and behind the one at place ``n``."""
-        query = f"SELECT u.unit FROM units u WHERE u.n {{}} ? AND {self._chosen} ORDER BY u.n {{}} LIMIT 1"
-        before, behind = (self._ask(query.format(*way), (n, *self._given)) for way in (("<", "DESC"), (">", "ASC")))
+        chosen, given = self.among or ("1", ())
+        query = f"SELECT u.unit FROM units u WHERE u.n {{}} ? AND {chosen} ORDER BY u.n {{}} LIMIT 1"
+        before, behind = (self._ask(query.format(*way), (n, *given)) for way in (("<", "DESC"), (">", "ASC")))
         return (before[0][0] if before else None), (behind[0][0] if behind else None)
 
     def rows(self, explainer: str) -> Iterator[dict[str, Any]]:
@@ -45,10 +42,11 @@ class ExportIndex(Index):
 
     def peaks(self) -> dict[str, list[str]]:
         """By unit, the tokens on which its exemplars peak, those of most exemplars first."""
-        query = f"""SELECT u.unit, p.token FROM peaks p JOIN units u ON u.n = p.unit WHERE {self._chosen}
+        chosen, given = self.among or ("1", ())
+        query = f"""SELECT u.unit, p.token FROM peaks p JOIN units u ON u.n = p.unit WHERE {chosen}
             ORDER BY u.n, p.count DESC, p.token"""
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for unit, token in self._ask(query, self._given):
+        for unit, token in self._ask(query, given):
             found[unit].append(token)
         return {unit: list(dict.fromkeys(tokens)) for unit, tokens in found.items()}
 

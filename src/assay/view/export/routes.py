@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from assay.errors import AssayError
-from assay.store.index import Asked
+from assay.store.listing import Asked
 from assay.store.schema import VERDICTS
 from assay.view.claim import evidence_page
 from assay.view.compare import compare_page

@@ -146,6 +146,9 @@ def test_natural_samples_are_the_activations_on_the_stored_text(model: Planted, 
         units = stored.table("units").to_pandas().query(f"layer == {site.layer}")
         assert quantiles[:, LEVELS.index(0.5)] == pytest.approx(units["q50"].to_numpy(), abs=1e-6)
         assert quantiles[:, LEVELS.index(0.01)] == pytest.approx(units["q01"].to_numpy(), abs=1e-6)
+        rate = units["firing_rate"].to_numpy()  # the share above 0, as in a run of some units
+        assert rate == pytest.approx((values > 0).mean(1), abs=0.15)
+        assert rate.max() > 0.05
 
 
 def test_entries_keep_the_contract(outcome: ExplainOutcome) -> None:

@@ -22,7 +22,8 @@ def listening(port: int | None) -> socket.socket:
         MachineError: the port is taken, or none is free.
     """
     for candidate in (port,) if port is not None else range(PORT, PORT + _TRIED):
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # named as TCP, or asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for an acknowledgement
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((HOST, candidate))

@@ -72,11 +72,14 @@ def _row(claim: Mapping[str, Any]) -> dict[str, Any]:
     return {**claim, "rules": claim["detail"]["rules"], "lines": claim["detail"]["lines"]}
 
 
+_DECIDE = ("r", "behaviour")
 _EMPTY = dict.fromkeys(("value", "lo", "hi", "unscored", "verdict")) | {"nulls": {}, "references": {}, "reason": ""}
 
 
 def _tests(claim: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{**_EMPTY, **test} for test in claim["detail"]["evidence"]]
+    """The evidence, the scores that decide first."""
+    tests = [{**_EMPTY, **test} for test in claim["detail"]["evidence"]]
+    return sorted(tests, key=lambda test: test["measure"] not in _DECIDE)
 
 
 def _arms(opened: Opened, claim: Mapping[str, Any]) -> tuple[list[Arm], str]:

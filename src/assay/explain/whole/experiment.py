@@ -172,7 +172,7 @@ class _Whole:
         values = passed.values[site]
         found = study_layer(bench, site, values, told)
         told("keeping exemplars")
-        sketches = sketch_layer(self.subject, self.material.fit, site, values, found.fire_above, self.request.seed)
+        sketches = sketch_layer(self.subject, self.material.fit, site, values, self.request.seed)
         if self.request.joint:
             means = sketches.moments.mean
             self.shards.keep_joint(site, *replace_layer(self._at_once, found, means, self.progress))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from assay.core.ids import SiteId, UnitId
+from assay.core.ids import SiteId
 from assay.explain.material import Part
 from assay.record import SiteSketches
 from assay.record.hashing import document_keys
@@ -30,13 +30,11 @@ def sketch_layer(
     part: Part,
     site: SiteId,
     values: Float32[np.ndarray, "u n"],
-    fire_above: NDArray[np.float64],
     seed: int,
 ) -> SiteSketches:
     """Feed all sketches of a site from activations that are at hand; those of ``part`` come first in ``values``."""
     units, table = len(values), part.table
-    thresholds = {UnitId(site, i): float(level) for i, level in enumerate(fire_above)}
-    sketches = empty_sketches(site, range(units), table.length, SketchSizes(EXEMPLARS, _SAMPLE, seed), thresholds)
+    sketches = empty_sketches(site, range(units), table.length, SketchSizes(EXEMPLARS, _SAMPLE, seed))
     for first in range(0, len(table), _AT_ONCE):
         low, high = table.offsets[first], table.offsets[min(first + _AT_ONCE, len(table))]
         rows = _counted(subject, part, np.arange(low, high))

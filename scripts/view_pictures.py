@@ -1,9 +1,9 @@
 """The pictures of the viewer in README and docs, from a run of the default model's neurons.
 
-    ASSAY_RUNS=DIR python scripts/view_pictures.py WHOLE_RUN UNIT SOME_UNITS_RUN
+    ASSAY_RUNS=DIR python scripts/view_pictures.py WHOLE_RUN SOME_UNITS_RUN UNIT
 
-WHOLE_RUN is one of ``assay explain --units all`` and UNIT a unit of it whose behaviour was tested; SOME_UNITS_RUN is
-one of ``assay explain``, which has sentences to rate. Needs Chromium.
+WHOLE_RUN is one of ``assay explain --units all``, SOME_UNITS_RUN one of ``assay explain``, and UNIT a unit of it. Needs
+Chromium. Rating draws a pair, so use a copy of the runs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def picture(browser: Browser, address: str, name: str, height: int, anchor: str 
 
 def main() -> None:
     """Take them all."""
-    whole, unit, some = sys.argv[1:]
+    whole, some, unit = sys.argv[1:]
     command = [sys.executable, "-m", "assay", "view", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -57,9 +57,9 @@ def main() -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
             picture(browser, f"{base}{whole}/map", "view-map", 720)
-            picture(browser, f"{base}{whole}/unit/{quote(unit)}", "view-unit", 1000)
-            picture(browser, f"{base}{whole}/unit/{quote(unit)}", "view-overlay", 760, "#texts", "dark")
-            picture(browser, f"{base}{whole}/unit/{quote(unit)}", "view-neighbours", 560, "#neighbours")
+            picture(browser, f"{base}{some}/unit/{quote(unit)}", "view-unit", 1000)
+            picture(browser, f"{base}{some}/unit/{quote(unit)}", "view-overlay", 760, "#texts", "dark")
+            picture(browser, f"{base}{some}/unit/{quote(unit)}", "view-neighbours", 620, "#neighbours")
             picture(browser, f"{base}{some}/rate", "view-rate", 900)
             browser.close()
     finally:

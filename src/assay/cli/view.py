@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -61,7 +62,8 @@ def view(
     if export is not None:
         _export(load_object("assay.view.pages:Site")(shelf, live=False), Path(export), most, as_json)
         return
-    load_object("assay.view.serve:serve")(load_object("assay.view.pages:Site")(shelf), port, _ready(as_json))
+    start = f"run/{quote(shelf.named[0].name)}" if len(shelf.named) == 1 else ""
+    load_object("assay.view.serve:serve")(load_object("assay.view.pages:Site")(shelf), port, _ready(start, as_json))
 
 
 def _most(text: str) -> int | None:
@@ -74,11 +76,12 @@ def _most(text: str) -> int | None:
     return int(text)
 
 
-def _ready(as_json: bool) -> Any:
+def _ready(start: str, as_json: bool) -> Any:
+    """Tell the address: of the run, where one was named."""
     from assay.cli.screen import print_json
 
     def ready(address: str) -> None:
-        print_json({"url": address}) if as_json else click.echo(address)
+        print_json({"url": address + start}) if as_json else click.echo(address + start)
         click.echo("press Ctrl-C to stop", err=True)
 
     return ready

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
 import synthetic
@@ -498,20 +499,20 @@ def test_it_opens_without_a_server(chromium, made: Made, base: str):
     page.get_by_role("link", name=made.runs[0]).click()
     page.get_by_role("link", name="units", exact=True).click()
     page.get_by_role("link", name=FIRST).click()
-    assert page.locator("h1").inner_text() == FIRST
+    expect(page.locator("h1")).to_have_text(FIRST)
     assert page.evaluate("getComputedStyle(document.body).fontFamily") != "Times New Roman"
     page.locator(".picture img").scroll_into_view_if_needed()
     width = page.locator(".picture img").evaluate("(image) => image.decode().then(() => image.naturalWidth)")
     assert width > 100
 
     page.locator(".neighbours").get_by_role("link", name=SECOND).click()
-    assert page.locator("h1").inner_text() == SECOND
+    expect(page.locator("h1")).to_have_text(SECOND)
     page.locator(".neighbours").get_by_role("link", name=FIRST).click()
-    assert page.locator("h1").inner_text() == FIRST
+    expect(page.locator("h1")).to_have_text(FIRST)
     page.go_back()
     page.go_back()
     page.get_by_role("link", name="lookup", exact=True).click()
-    assert "by-lookup.html" in page.url
+    page.wait_for_url("**by-lookup.html*")
     token = page.locator(".t i[tabindex]").first
     token.focus()
     page.keyboard.press("Home")
@@ -519,14 +520,14 @@ def test_it_opens_without_a_server(chromium, made: Made, base: str):
 
     page.get_by_label("Search explanations").fill("YEARS suc")
     page.get_by_role("button", name="Find").click()
-    assert page.locator("#found").inner_text() == "2 of 2 units."
+    expect(page.locator("#found")).to_have_text("2 of 2 units.")
     page.get_by_label("Units that fire on a token").fill("1984")
     assert page.locator("#units tbody tr").count() >= 1
     page.get_by_label("Search explanations").fill("nothing like that")
-    assert page.locator("#found").inner_text() == "0 of 2 units."
+    expect(page.locator("#found")).to_have_text("0 of 2 units.")
     page.get_by_label("Search explanations").fill(FIRST)
     page.locator("#units").get_by_role("link", name=FIRST).click()
-    assert page.locator("h1").inner_text() == FIRST
+    expect(page.locator("h1")).to_have_text(FIRST)
     assert wrong == []
     context.close()
 

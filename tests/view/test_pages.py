@@ -56,6 +56,8 @@ def test_the_list_of_runs_names_whole_and_broken_ones(client, path):
     (path.with_name(path.name + "-broken") / "done.json").unlink()
     rows = {row["id"]: row["state"] for row in client.get("/index.json").json()["runs"]}
     assert rows == {path.name: "whole", path.name + "-broken": "incomplete"}
+    row = next(row for row in client.get("/index.json").json()["runs"] if row["state"] == "whole")
+    assert row["mean_null"] == pytest.approx(0.034)  # of each claim, the other unit's
     html = client.get("/").text
     assert f'href="/run/{path.name}"' in html
     assert f'href="/run/{path.name}-broken"' not in html

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 import synthetic
 from view.browsing import THEMES, WIDTHS, browsing, overflow, violations
@@ -30,7 +31,7 @@ def test_from_the_list_of_runs_to_a_neighbours_neighbour_in_five_clicks(chromium
             place.get_by_role("link", name=link, exact=True).first.click()
             clicks += 1
         assert clicks == 5
-        assert page.locator("h1").inner_text() == "L0.mlp_act:7"
+        expect(page.locator("h1")).to_have_text("L0.mlp_act:7")
         assert "did not explain" in page.locator("main").inner_text()
 
 
@@ -38,10 +39,10 @@ def test_map_unit_lucky_and_search(chromium, served, path):
     with browsing(chromium) as page:
         page.goto(f"{served(path.parent)}/run/{path.name}/map")
         page.locator("svg a").first.click()
-        assert page.locator("h1").inner_text() in (UNIT, OTHER)
+        expect(page.locator("h1")).to_have_text(re.compile(f"{re.escape(UNIT)}|{re.escape(OTHER)}"))
         page.get_by_text("I’m feeling lucky").click()
         page.get_by_role("link", name="supported", exact=True).click()
-        assert page.locator("h1").inner_text() == UNIT
+        expect(page.locator("h1")).to_have_text(UNIT)
         page.get_by_label("Search explanations").fill("years 1984")
         page.keyboard.press("Enter")
         page.wait_for_url(re.compile("q=years"))
@@ -49,7 +50,7 @@ def test_map_unit_lucky_and_search(chromium, served, path):
         page.get_by_label("Units that fire on a token").fill(" 1984")
         page.keyboard.press("Enter")
         page.wait_for_url(re.compile("token=.1984"))
-        assert "fires on" in page.locator("h1").inner_text()
+        expect(page.locator("h1")).to_contain_text("fires on")
         assert page.locator("tbody tr").count() == 2
 
 
@@ -74,10 +75,10 @@ def test_a_hostile_name_of_a_run_is_a_name(chromium, served, path):
     with browsing(chromium) as page:
         page.goto(served(path.parent))
         page.locator("tbody a").first.click()
-        assert "synthetic" in page.locator("h1").inner_text()
+        expect(page.locator("h1")).to_contain_text("synthetic")
         page.locator("header.top").get_by_role("link", name="units", exact=True).click()
         page.get_by_role("link", name=UNIT, exact=True).click()
-        assert page.locator("h1").inner_text() == UNIT
+        expect(page.locator("h1")).to_have_text(UNIT)
         page.get_by_label("Prediction by").get_by_role("link", name="lookup").click()
         page.wait_for_url(re.compile("by=lookup"))
         assert page.locator("figure.picture img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 0

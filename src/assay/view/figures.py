@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from assay.errors import RunError, UnknownName
+from assay.errors import RunError, UnknownName, UsageError
+from assay.view.means import mean_beside_null
 from assay.view.opened import Opened
 from assay.view.pages import Ask, Page, Picture, Site
 
@@ -22,7 +23,9 @@ def histogram_picture(site: Site, ask: Ask) -> Picture:
     opened = site.shelf.open(ask.path["run"])
     unit = opened.index.unit(ask.path["unit"])
     if unit is None:
-        raise UnknownName("unit", ask.path["unit"], [])
+        raise UsageError(
+            f"{ask.path['unit'][:80]!r} was not explained in run {opened.run.id}, and has no histogram there"
+        )
     q99, name = unit["q99"], f"activation of {unit['unit']}"
     if unit["test"] is not None:
         values = opened.run.tensor_row("test", "activations", unit["test"])[opened.test.scored]
@@ -90,10 +93,9 @@ def _map(opened: Opened, explainer: str) -> tuple[Any, list[dict[str, Any]]]:
             {
                 "layer": layer,
                 "units": int(own.sum()),
-                "mean_r": float(r[own].mean()),
                 "median_r": float(np.median(r[own])),
-                "mean_null": float(np.nanmean(nulls[own])),
                 "better": int(good),
+                **mean_beside_null(r[own], nulls[own]),
             }
         )
     return figure, found

@@ -22,6 +22,7 @@ from assay.view.pages import Ask, Body, Site
 
 _LONGEST = 8_000  # characters of a text, a sentence or rules
 _RUNS = ("score", "explain")
+_KEPT = 256  # questions whose answers can still be shown; the worker keeps fewer that are finished
 
 
 def start(site: Site, ask: Ask, body: Body) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def start(site: Site, ask: Ask, body: Body) -> dict[str, Any]:
     }
     asked = site.worker.submit(method, params)
     site.asked[asked.id] = (opened, unit, body)
+    while len(site.asked) > _KEPT:
+        site.asked.pop(next(iter(site.asked)), None)
     return {"job": asked.id}
 
 

@@ -1,5 +1,6 @@
 """Scores and their intervals, in pure numpy."""
 
+from assay.stats.auroc import Aurocs, auroc, auroc_estimate, auroc_estimates, folded
 from assay.stats.bootstrap import (
     DocumentIndex,
     Estimate,
@@ -27,7 +28,8 @@ from assay.stats.literature import (
     top_and_random_r,
 )
 from assay.stats.multiple import benjamini_hochberg
-from assay.stats.proportion import wilson
+from assay.stats.proportion import clopper_pearson, wilson
+from assay.stats.recall import RecallAt, recall_at, recall_estimate, threshold_at
 from assay.stats.score import Scores, checked_arrays, score
 from assay.stats.strata import (
     Difference,
@@ -41,18 +43,23 @@ from assay.stats.strata import (
 from assay.stats.undecided import reasons_undecided, too_few_documents
 
 __all__ = [
+    "Aurocs",
     "Calibration",
     "Confusion",
     "Difference",
     "DocumentIndex",
     "Estimate",
     "Interval",
+    "RecallAt",
     "Scores",
     "Steps",
     "TokenShares",
     "TokenSums",
     "auc",
     "auprc",
+    "auroc",
+    "auroc_estimate",
+    "auroc_estimates",
     "average_precision",
     "benjamini_hochberg",
     "best_threshold",
@@ -60,6 +67,7 @@ __all__ = [
     "calibrate",
     "calibrate_monotone",
     "checked_arrays",
+    "clopper_pearson",
     "confusion",
     "correlate",
     "correlate_in_context",
@@ -71,6 +79,7 @@ __all__ = [
     "documents_with_half_the_variance",
     "f1",
     "f1_score",
+    "folded",
     "independent_difference",
     "interval",
     "jensen_shannon",
@@ -80,9 +89,12 @@ __all__ = [
     "pearson",
     "ratio_score",
     "reasons_undecided",
+    "recall_at",
+    "recall_estimate",
     "remove_token_means",
     "score",
     "spearman",
+    "threshold_at",
     "token_means",
     "token_shares",
     "token_sums",

@@ -21,7 +21,7 @@ from assay.core.ids import SiteId, UnitId, direction_files
 from assay.errors import StorageError, UsageError
 
 FORMAT = "assay direction 1"
-SUFFIXES = (".safetensors", ".json")
+SUFFIXES = (".safetensors", ".json", ".gguf")
 
 _KNOWN = ("site", "offset", "scale", "provenance")
 
@@ -107,14 +107,21 @@ class Direction:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write it as ``.safetensors`` or ``.json``; a file appears only when it is whole.
+        """Write it as ``.safetensors``, ``.json`` or ``.gguf``; a file appears only when it is whole.
+
+        ``.gguf`` is a control vector (:mod:`assay.core.control_vector`): it holds ``scale * vector``, so that it is
+        read back with the scale 1, and only what is at ``resid_post`` of a layer from 1.
 
         Raises:
-            UsageError: another suffix.
+            UsageError: another suffix, or what a control vector can't hold.
             StorageError: the disk says no.
         """
         path = Path(path)
         _check_suffix(path)
+        if path.suffix == ".gguf":
+            from assay.core.control_vector import save_control_vector
+
+            return save_control_vector(path, [self])
         about = {"format": FORMAT, "site": str(self.site), "offset": self.offset, "scale": self.scale}
         if path.suffix == ".json":
             about |= {"provenance": dict(self.provenance), "vector": [float(x) for x in self.vector]}
@@ -133,11 +140,17 @@ class Direction:
     def load(cls, path: str | Path, site: SiteId | None = None) -> Direction:
         """Read a file that :meth:`save` wrote, or any safetensors file with one vector in it, whose site is given.
 
+        Of a control vector, ``.gguf``, it is the direction at ``site``, or the only one that there is.
+
         Raises:
             UsageError: no such file, not a direction, or a direction at another site than ``site``.
         """
         path = Path(path).expanduser()
         _check_suffix(path)
+        if path.suffix == ".gguf":
+            from assay.core.control_vector import pick_direction
+
+            return pick_direction(path, site)
         try:
             about = _read_json(path) if path.suffix == ".json" else _read_safetensors(path)
             own = SiteId.parse(about["site"]) if "site" in about else site

@@ -149,7 +149,7 @@ def direction_files(specs: str) -> Iterator[tuple[UnitId, Path]]:
 
 def _direction_unit(site: SiteId, index: str) -> UnitId:
     """The unit that a direction's file gives: ``@`` and the file's name without its suffix."""
-    name = "@" + re.sub(r"\.(safetensors|json)$", "", Path(index[1:]).name)
+    name = "@" + re.sub(r"\.(safetensors|json|gguf)$", "", Path(index[1:]).name)
     if not re.fullmatch(_DIRECTION, name):
         raise UsageError(
             f"{index[1:]!r} can't name a direction; use letters, digits, '_', '-' and '.' in the file name"

@@ -144,6 +144,31 @@ def test_readme_quotes_the_selftest() -> None:
         assert f"| {title} | {' | '.join(cells)} | {'passes' if row['passes'] else 'fails'} |" in readme
 
 
+CONCEPTS = sorted(path.stem for path in (FINDINGS / "concepts").glob("*.json"))
+
+
+@pytest.mark.parametrize("name", CONCEPTS)
+def test_the_pages_of_the_concept_lab_are_those_of_their_runs(name: str) -> None:
+    module = script("concept_pages")
+    found = json.loads((FINDINGS / "concepts" / f"{name}.json").read_text(encoding="utf-8"))
+    page = (FINDINGS / "concepts" / f"{name}.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(module.BEGIN)
+    assert rest.partition(module.END)[0].strip() == module.block(found)
+    assert (FINDINGS / "concepts" / f"{name}.svg").is_file()
+    assert len(before.split()) > 60, "a page says in words what came of it"
+    for quoted in re.findall(r"(?<![\d.])\.\d\d(?!\d)", before):
+        assert quoted in module.block(found), f"{name} quotes {quoted}, which its run does not have"
+
+
+def test_every_experiment_of_the_concept_lab_has_a_page() -> None:
+    from assay.probe.studies import EXPERIMENTS
+
+    index = (FINDINGS / "concepts" / "README.md").read_text(encoding="utf-8")
+    for name in EXPERIMENTS:
+        assert name in CONCEPTS
+        assert f"({name}.md)" in index
+
+
 @pytest.fixture(scope="module")
 def reports() -> dict[str, Any]:
     return json.loads((FINDINGS / "self-report.json").read_text(encoding="utf-8"))

@@ -6,7 +6,8 @@
     │   ├── UnsupportedModel                 an architecture without a site map, or one that fails validation
     │   ├── CorpusError                      text that can't be read, or too little of it
     │   ├── RunError                         a run that is incomplete, damaged or of a newer schema
-    │   └── ActivationError                  the model produced NaN or infinite activations
+    │   ├── ActivationError                  the model produced NaN or infinite activations
+    │   └── FitError                         data that nothing can be fitted to; a ValueError too, as scikit-learn's are
     └── MachineError                exit 1   the machine said no
         ├── DownloadError                    a fetch that broke off or brought the wrong bytes
         └── StorageError                     a disk that is full or may not be written
@@ -65,6 +66,10 @@ class RunError(UsageError):
 
 class ActivationError(UsageError):
     """The model produced NaN or infinite activations."""
+
+
+class FitError(UsageError, ValueError):
+    """Data that nothing can be fitted to. A ValueError too: that is what scikit-learn's own tools expect."""
 
 
 class MachineError(AssayError):

@@ -1,4 +1,7 @@
 # The part of scipy.optimize that assay uses: scipy ships no types of its own.
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -8,4 +11,12 @@ class OptimizeResult:
 
 def isotonic_regression(
     y: ArrayLike, *, weights: ArrayLike | None = None, increasing: bool = True
+) -> OptimizeResult: ...
+def minimize(
+    fun: Callable[[NDArray[np.float64]], Any],
+    x0: ArrayLike,
+    *,
+    method: str,
+    jac: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> OptimizeResult: ...

@@ -23,6 +23,8 @@ VERBS = {
     "record": Verb("assay.cli.record:record", "Record what every unit of whole sites does on a corpus."),
     "related": Verb("assay.cli.related:related", "List the units that drive a unit, and those that it drives."),
     "report": Verb("assay.cli.say:report", "Teach a model to say its neurons' values; test how."),
+    "probe": Verb("assay.cli.concepts:probe", "Find directions that tell a concept; test them elsewhere."),
+    "erase": Verb("assay.cli.concepts:erase", "Erase a concept in several ways; attack what is left."),
     "runs": Verb("assay.cli.runs:runs", "List the stored runs."),
     "show": Verb("assay.cli.show:show", "Show a stored run, or one unit of it."),
     "view": Verb("assay.cli.view:view", "Look at runs in a web browser."),

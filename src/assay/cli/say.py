@@ -10,20 +10,7 @@ import click
 
 from assay.cli.lazy import load_object
 from assay.cli.options import RUN, shared
-from assay.errors import UsageError
-
-
-def _names(_: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
-
-
-def _layers(_: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdigit() for part in parts):
-        raise UsageError(f"--layers must be numbers from 0, such as 5,20,29. Got {value!r} instead.")
-    return tuple(int(part) for part in parts)
+from assay.cli.read import layers, names
 
 
 @click.command(
@@ -56,11 +43,11 @@ def _layers(_: click.Context, option: click.Parameter, value: str | None) -> tup
     "models",
     default="smollm2-135m",
     show_default=True,
-    callback=_names,
+    callback=names,
     metavar="NAME[,NAME]",
     help="Names, Hugging Face ids, or directories of models.",
 )
-@click.option("--layers", callback=_layers, metavar="N[,N]", help="Layers whose neurons are asked about.  [by effort]")
+@click.option("--layers", callback=layers, metavar="N[,N]", help="Layers whose neurons are asked about.  [by effort]")
 @click.option(
     "--neurons-per-layer", type=int, metavar="N", help="Drawn, writing most, and sparse ones by turns.  [by effort]"
 )
@@ -69,7 +56,7 @@ def _layers(_: click.Context, option: click.Parameter, value: str | None) -> tup
     "regimes",
     default="nat,int",
     show_default=True,
-    callback=_names,
+    callback=names,
     metavar="NAME[,NAME]",
     help="What the right answer is.",
 )
@@ -78,12 +65,12 @@ def _layers(_: click.Context, option: click.Parameter, value: str | None) -> tup
     "topologies",
     default="Q",
     show_default=True,
-    callback=_names,
+    callback=names,
     metavar="NAME[,NAME]",
     help="Where the number stands.",
 )
 @click.option(
-    "--trainable", default="above", show_default=True, callback=_names, metavar="NAME[,NAME]", help="What is trained."
+    "--trainable", default="above", show_default=True, callback=names, metavar="NAME[,NAME]", help="What is trained."
 )
 @click.option(
     "--train-examples", type=int, metavar="N", help="Sentences to teach on; half of them is tried too.  [by effort]"

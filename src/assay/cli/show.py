@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from assay.cli.concept_tables import is_concepts, print_concepts
 from assay.cli.lazy import load_object
 from assay.cli.numbers import verdict_text
 from assay.cli.plain import plain
@@ -66,6 +67,9 @@ def show(
         return
     if is_selftest(run):
         print_json(run.result()) if as_json else print_selftest(run)
+        return
+    if is_concepts(run):
+        print_json(run.result()) if as_json else print_concepts(run)
         return
     if is_related(run):
         print_json(run.result()) if as_json else print_relations(run)

@@ -73,7 +73,7 @@ def build_index(run: Run, tell: Tell = lambda share: None) -> Path:
         connection = sqlite3.connect(temporary)
         connection.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
         units = _units(run, connection)
-        if run.has("claims.parquet"):
+        if units and run.has("claims.parquet"):  # else claims are about no unit: there is no list of them
             _claims(run, connection, units, lambda share: tell(0.05 + 0.7 * share))
         _places(run, connection)
         _outputs(run, connection, units)

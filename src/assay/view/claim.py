@@ -24,6 +24,8 @@ from assay.view.evidence import (
     forest,
 )
 from assay.view.labs import lab_of
+from assay.view.labs.concept import VERBS as CONCEPTS
+from assay.view.labs.concept import finding_page
 from assay.view.labs.lab import Told, command, lab_page, stored_files
 from assay.view.labs.report_cell import cell_page
 from assay.view.opened import Opened
@@ -56,6 +58,8 @@ def claim_page(site: Site, ask: Ask) -> Page:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if opened.run.spec["verb"] == "report":
         return cell_page(opened, ask, number)
+    if opened.run.spec["verb"] in CONCEPTS:
+        return finding_page(opened, ask, number)
     claim = stored.claim_row(opened.index.path, number)
     if claim is None:
         raise UnknownName("claim", text[:40], [_known(opened)])

@@ -83,7 +83,8 @@ def _tables(book: Book, make: Make, route: str, query: Query, **parts: str) -> I
 def _claims(book: Book) -> Iterator[Address]:
     """Of runs with many claims none: the page of a unit has all that they have, and they are slow to draw."""
     for run, chosen in book.runs.items():
-        cells = range(book.site.shelf.open(run).run.table_length("reports"))
+        own = book.site.shelf.open(run).run
+        cells = range(own.table_length("reports") or (0 if chosen.explainers else own.table_length("claims")))
         if len(chosen.claims) <= _CLAIMS:
             for number in chosen.claims or cells:
                 yield address("/run/{run}/claim/{number}", run=run, number=str(number))

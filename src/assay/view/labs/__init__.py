@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assay.view.labs.concept import concept_page
 from assay.view.labs.other import other_page
 from assay.view.labs.record import record_page
 from assay.view.labs.related import related_page
@@ -10,12 +11,14 @@ from assay.view.labs.selftest import selftest_page
 from assay.view.opened import Opened
 from assay.view.pages import Ask, Page, Site
 
-LABS = ("record", "related", "report", "selftest")
+LABS = ("erase", "probe", "record", "related", "report", "selftest")
 
 
 def lab_of(site: Site, opened: Opened, ask: Ask) -> Page:
     """The page of a run without claims about units, by its verb; of an unknown verb, whatever tables it has."""
     match opened.run.spec["verb"]:
+        case "probe" | "erase":
+            return concept_page(opened, ask)
         case "report":
             return report_page(opened, ask)
         case "related":

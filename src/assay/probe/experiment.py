@@ -1,0 +1,146 @@
+"""The lab as two functions, one a verb: from a request to a run that is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from assay.core.memory import peak_rss_mb
+from assay.model.fingerprint import describe
+from assay.probe.bench import Bench, Progress
+from assay.probe.request import ConceptOutcome as ConceptOutcome
+from assay.probe.request import EraseRequest as EraseRequest
+from assay.probe.request import ProbeRequest as ProbeRequest
+from assay.probe.studies import EXPERIMENTS, Experiment
+from assay.probe.writing import write_run
+from assay.store import RunWriter, runs_root
+from assay.text.concepts import ConceptData
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+
+PROBING = Experiment("probe", "detection", ("cities",), True, "")
+ERASING = Experiment("erase", "erasure", ("gender",), True, "")
+_NO_MODEL = {
+    "name": "planted",
+    "dtype": "float64",
+    "device": "cpu",
+    "reason": "the experiment makes its own model or data",
+    "fingerprint": "",
+    "n_layers": 0,
+}
+
+
+def _quiet(message: str, share: float | None = None) -> None:
+    """Progress that goes nowhere."""
+
+
+def probe(
+    request: ProbeRequest,
+    progress: Progress = _quiet,
+    *,
+    subject: Subject | None = None,
+    data: Iterable[ConceptData] = (),
+) -> ConceptOutcome:
+    """Find directions that tell a concept, and test them where they were not made; or one of the lab's experiments.
+
+    ``subject`` and ``data`` may be handed in instead of being loaded by name.
+
+    Raises:
+        UsageError: what was asked for can't be done: an unknown name, no such layer, data of one label, torn pairs.
+        MachineError: a fetch failed, or the run can't be written.
+    """
+    request.verify()
+    return _carry_out(request, PROBING, progress, subject, data)
+
+
+def erase(
+    request: EraseRequest,
+    progress: Progress = _quiet,
+    *,
+    subject: Subject | None = None,
+    data: Iterable[ConceptData] = (),
+) -> ConceptOutcome:
+    """Erase a concept in several ways, and attack what is left; or one of the lab's experiments.
+
+    Arguments and errors are those of :func:`probe`.
+    """
+    request.verify()
+    return _carry_out(request, ERASING, progress, subject, data)
+
+
+def _carry_out(
+    request: ProbeRequest | EraseRequest,
+    usual: Experiment,
+    progress: Progress,
+    subject: Subject | None,
+    data: Iterable[ConceptData],
+) -> ConceptOutcome:
+    started = time.monotonic()
+    experiment = usual if request.experiment is None else EXPERIMENTS[request.experiment]
+
+    def load() -> Subject:
+        if subject is not None:
+            return subject
+        from assay.model import load as by_name
+
+        return by_name(request.model, request.dtype, request.device, progress)
+
+    bench = Bench(load, request.size, request.seed, request.position, progress, data)
+    called = {name: bench.take(name) for name in data_names(request, experiment)}
+    sets = [bench.data(name) for name in called.values()]
+    named = _named(request, called)
+    writer = RunWriter.take_up(
+        runs_root(request.out),
+        experiment.verb,
+        asked=asdict(request),
+        resolved=asdict(named) | {"experiment": request.experiment, "size": request.size._asdict()},
+        subject=describe(bench.subject) if experiment.model else _NO_MODEL,
+        corpus=_corpus(sets),
+    )
+    if writer.taken_up:
+        progress(f"taking up {writer.id}, which was broken off")
+    bench.writer = writer
+    with writer:
+        found = importlib.import_module(f"assay.probe.studies.{experiment.module}").run(bench, named)
+        result = {"run": writer.id, "experiment": request.experiment, **found.as_json()}
+        result["summary"] |= {
+            "items": {one.name: len(one) for one in sets},
+            "passes": bench.passes,
+            "arithmetic": bench.arithmetic(),
+            "seconds": round(time.monotonic() - started, 1),
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+        }
+        write_run(writer, result)
+    return ConceptOutcome(writer.path, result)
+
+
+def data_names(request: ProbeRequest | EraseRequest, experiment: Experiment) -> tuple[str, ...]:
+    """The data sets that are used: the one asked for, or the experiment's, then those of the transfer."""
+    own = (request.data,) if request.data else experiment.data
+    transfer = request.transfer if isinstance(request, ProbeRequest) else ()
+    return tuple(dict.fromkeys((*own, *transfer)))
+
+
+def _named(request: ProbeRequest | EraseRequest, called: Mapping[str, str]) -> ProbeRequest | EraseRequest:
+    """The same request by the names that the data sets go by."""
+    known: dict[str, Any] = {"data": request.data and called[request.data]}
+    if isinstance(request, ProbeRequest):
+        known["transfer"] = tuple(called[name] for name in request.transfer)
+    return replace(request, **known)
+
+
+def _corpus(sets: list[ConceptData]) -> dict[str, Any]:
+    hashes = {one.name: one.sha256 for one in sets}
+    whole = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
+    return {
+        "name": ", ".join(hashes) or "planted",
+        "sha256": whole,
+        "source": {"kind": "concepts", "sets": hashes},
+        "tokens": {},
+        "splits_sha256": whole,
+    }

@@ -1,0 +1,199 @@
+"""From easy to hard: does a probe find the truth where the model doesn't say it?
+
+A probe is fitted where answers can be checked: easy items put to Alice, whom the model answers truly. It is then held
+against the truth where the model's own answers are wrong, on hard items put to Bob. What it gains over those answers,
+as a share of what there is to be gained, is the performance gap recovered (Mallen et al. 2023, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from assay.errors import UnknownName
+from assay.probe.methods import make_probe
+from assay.probe.methods.logistic import Logistic
+from assay.probe.nulls import shuffled_labels
+from assay.probe.quirky.cells import CELLS, Cell, draw_cells, read_cell
+from assay.probe.quirky.data import DIGITS
+from assay.stats.auroc import auroc, auroc_estimates
+from assay.stats.bootstrap import Estimate
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+
+METHODS = ("mean_diff", "lda", "logistic", "lat", "random")
+TRAIN = ("alice easy",)
+LABELS = ("truth", "bob")
+GROUPS = 200
+_CEILING = "logistic"  # the strongest of the linear probes where it may see the truth of hard items
+
+Weights = Float[NDArray[np.float64], " d"]
+
+
+class Settings(NamedTuple):
+    """``methods``: names of probes. ``train``: cells that a probe is fitted on, one after the other. ``shuffles``: how
+    many probes of shuffled labels the null is made of. ``replicates``: resamples of the groups."""
+
+    methods: Sequence[str] = METHODS
+    train: Sequence[str] = TRAIN
+    replicates: int = 2000
+    shuffles: int = 20
+    seed: int = 0
+
+
+def easy_to_hard(
+    subject: Subject,
+    seeds: Sequence[int] = (0,),
+    settings: Settings | None = None,
+    layers: Sequence[int] | None = None,
+    groups: int = GROUPS,
+    digits: int = DIGITS,
+    told: Callable[[float], None] = lambda share: None,
+) -> list[dict[str, Any]]:
+    """Rows of :func:`compare` for a quirky model, one set of items after the other.
+
+    Args:
+        subject: a model from :func:`assay.probe.quirky.train.quirky_subject`.
+        seeds: of the items and of what probes draw; each gives all rows once, with its ``seed``.
+        layers: all of them unless given.
+        groups: pairs of operands of each level, as many again to test on; four items each.
+
+    Raises:
+        UnknownName: no such method, cell or layer.
+    """
+    asked = range(subject.n_layers) if layers is None else layers
+    rows: list[dict[str, Any]] = []
+    for number, seed in enumerate(seeds):
+        read: list[dict[str, Cell]] = []
+        for half, part in enumerate(("probe", "test")):
+            sums = draw_cells(part, groups, seed, digits)
+            read.append({name: read_cell(subject, own, asked) for name, own in sums.items()})
+            told((number + (half + 1) / 4) / len(seeds))
+        found = compare(read[0], read[1], (settings or Settings())._replace(seed=seed))
+        rows += [{**row, "seed": seed} for row in found]
+        told((number + 1) / len(seeds))
+    return rows
+
+
+def compare(fit: Mapping[str, Cell], test: Mapping[str, Cell], settings: Settings) -> list[dict[str, Any]]:
+    """A row for each layer, method, cell trained on, cell tested on, and label it is held against.
+
+    ``fit`` and ``test`` are cells by the names of :data:`~assay.probe.quirky.cells.CELLS`, of different groups; the
+    hard items of ``test`` must be the same for Alice and Bob. In a row, None where a number has no meaning:
+
+    - ``auroc``, ``lo``, ``hi``: of the probe; ``null_hi``: 95th percentile of probes of shuffled labels, held against
+      labels of the test that are shuffled too. Groups are what the bootstrap draws again, here and below.
+    - ``answer_auroc`` (``_lo``, ``_hi``): of the model's own answer.
+    - ``ceiling`` (``_lo``, ``_hi``, ``_null_hi``): of a logistic probe of the layer that was fitted on the tested
+      cell's own kind of items, with the truth.
+    - ``pgr`` (``_lo``, ``_hi``): (auroc - answer) / (ceiling - answer), against the truth, for Bob's items. None unless
+      the ceiling is above its null and above the answer: where nothing is to be read, a coin recovers the whole gap.
+    - ``pgr_alice`` (``_lo``, ``_hi``): the same with another ceiling, the model's own answer where the same items are
+      put to Alice; it is the same at all layers.
+
+    Raises:
+        UnknownName: no such method or cell.
+    """
+    for name in settings.train:
+        if name not in CELLS:
+            raise UnknownName("cell", name, CELLS)
+    rows: list[dict[str, Any]] = []
+    for name, cell in test.items():
+        tested = _Tested(name, cell, fit, settings)
+        alice = test[f"alice {name.split()[1]}"]
+        for label in LABELS:
+            rows += tested.rows(label, alice)
+    return sorted(rows, key=lambda row: row["layer"])
+
+
+class _Tested:
+    """One cell that is tested on, with everything that is said of it."""
+
+    def __init__(self, name: str, cell: Cell, fit: Mapping[str, Cell], settings: Settings) -> None:
+        self.name, self.cell, self.settings = name, cell, settings
+        self.said: dict[tuple[int, str, str], NDArray[np.float64]] = {}
+        self.nulls: dict[tuple[int, str, str], NDArray[np.float64]] = {}
+        for layer, x in cell.hidden.items():
+            wide = x.astype(np.float64)
+            for train in settings.train:
+                for method in settings.methods:
+                    own = _fit(method, fit[train], layer, settings)
+                    self.said[layer, train, method] = wide @ own.weights
+                    self.nulls[layer, train, method] = wide @ own.shuffled.T
+            ceiling = _fit(_CEILING, fit[name], layer, settings)
+            self.said[layer, "", _CEILING] = wide @ ceiling.weights
+            self.nulls[layer, "", _CEILING] = wide @ ceiling.shuffled.T
+
+    def rows(self, label: str, alice: Cell) -> list[dict[str, Any]]:
+        cell, seed = self.cell, self.settings.seed
+        labels = (cell.truth if label == "truth" else cell.bob).astype(np.int64)
+        columns = [*self.said.values(), cell.answer, alice.answer]
+        values, replicates = auroc_estimates(np.stack(columns, 1), labels, cell.groups, self.settings.replicates, seed)
+        known = [Estimate(float(v), r) for v, r in zip(values, replicates, strict=True)]
+        scores, answer, truthful = dict(zip(self.said, known, strict=False)), known[-2], known[-1]
+        rng = np.random.default_rng([seed, 2])
+        drawn = [shuffled_labels(labels, cell.groups, rng) for _ in range(self.settings.shuffles)]
+        floors = {key: _high(said, drawn) for key, said in self.nulls.items()}
+        judged = label == "truth" and self.name.startswith("bob")
+        rows: list[dict[str, Any]] = []
+        for (layer, train, method), score in scores.items():
+            if not train:
+                continue
+            ceiling, floor = scores[layer, "", _CEILING], floors[layer, "", _CEILING]
+            seen = judged and ceiling.interval().lo > floor
+            row = {"layer": layer, "method": method, "train": train, "test": self.name, "label": label}
+            row |= _bounds("auroc", score, "") | {"null_hi": floors[layer, train, method]}
+            row |= _bounds("answer_auroc", answer, "answer_")
+            if label == "truth":
+                row |= _bounds("ceiling", ceiling, "ceiling_") | {"ceiling_null_hi": floor}
+            row |= _bounds("pgr", recovered(score, answer, ceiling) if seen else None, "pgr_")
+            row |= _bounds("pgr_alice", recovered(score, answer, truthful) if judged else None, "pgr_alice_")
+            rows.append(row | {"n": len(labels), "groups": len(set(cell.groups.tolist()))})
+        return rows
+
+
+def recovered(score: Estimate, answer: Estimate, ceiling: Estimate) -> Estimate | None:
+    """The share of the gap from the model's own answer to the ceiling; None where the ceiling is not above it.
+
+    Resamples in which it is not have none (NaN).
+    """
+    if ceiling.value <= answer.value:
+        return None
+    gap = ceiling.replicates - answer.replicates
+    share = np.divide(score.replicates - answer.replicates, gap, out=np.full_like(gap, np.nan), where=gap > 0)
+    return Estimate((score.value - answer.value) / (ceiling.value - answer.value), share)
+
+
+class _Fitted(NamedTuple):
+    """Weights of a probe, and of the same on each shuffle of the labels, (shuffles, d)."""
+
+    weights: Weights
+    shuffled: Float[NDArray[np.float64], "k d"]
+
+
+def _fit(method: str, cell: Cell, layer: int, settings: Settings) -> _Fitted:
+    x, truth = cell.hidden[layer].astype(np.float64), cell.truth.astype(np.int64)
+    rng = np.random.default_rng([settings.seed, 1])
+    probe = make_probe(method, settings.seed)
+    known = {"groups": cell.groups} if isinstance(probe, Logistic) else {}
+    weights = probe.fit(x, truth, **known).coef_[0]
+    if isinstance(probe, Logistic):
+        probe.set_params(C=probe.C_)
+    shuffled = [probe.fit(x, shuffled_labels(truth, cell.groups, rng)).coef_[0] for _ in range(settings.shuffles)]
+    return _Fitted(weights, np.stack(shuffled))
+
+
+def _high(said: Float[np.ndarray, "n k"], drawn: Sequence[NDArray[np.int64]]) -> float:
+    return float(np.quantile([auroc(column, labels) for column, labels in zip(said.T, drawn, strict=True)], 0.95))
+
+
+def _bounds(name: str, estimate: Estimate | None, before: str) -> dict[str, float | None]:
+    """A value and its bounds as JSON has them."""
+    found = (None, None, None) if estimate is None else estimate.interval()
+    keys = (name, f"{before}lo", f"{before}hi")
+    return {key: None if x is None or not np.isfinite(x) else float(x) for key, x in zip(keys, found, strict=True)}

@@ -1,0 +1,164 @@
+"""A split that tears pairs apart: what a probe has seen of one half of a pair makes it wrong about the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.probe.bench import Bench
+from assay.probe.found import LINES, Found, Panel, Table, number, scored, scored_below
+from assay.probe.methods import make_probe
+from assay.probe.nulls import shuffled_labels
+from assay.probe.request import ProbeRequest
+from assay.stats.auroc import auroc_estimate
+from assay.stats.bootstrap import Estimate
+
+METHODS = ("mean_diff", "logistic")
+_FOLDS = 5
+_REPEATS = 4
+_SHUFFLES = 2  # of the labels, a repeat
+WAYS = {"row": "by row, pairs torn", "group": "by group"}
+PUBLISHED = {"row": ".445 at layer 4", "group": ".561 at layer 4"}
+
+
+def run(bench: Bench, request: ProbeRequest) -> Found:
+    """The same probes by folds of rows and of groups, at several layers; the null are labels that mean nothing."""
+    train = request.data or "cities"
+    layers = bench.layers(request.layers, (4, 12, 20))
+    data = bench.data(train)
+    bench.read([train], layers)
+    found = Found(
+        "A random split is no split where items come in pairs",
+        f"{train}: every group has both labels. Folds by row put most groups on both sides, folds by group none.",
+        notes=[
+            f"Every item is scored by probes that did not see it: {_FOLDS} folds, {_REPEATS} times. Resamples draw "
+            "groups, "
+            "the same for both ways. With labels that are shuffled within groups an honest split gives .5; a torn one "
+            "gives less, since what a probe remembers of a group is the other label."
+        ],
+    )
+    methods = request.methods or METHODS
+    for at, (layer, method) in enumerate([(layer, method) for layer in layers for method in methods]):
+        bench.progress(f"{method} at layer {layer}", at / len(layers) / len(methods))
+        scores = {(way, null): _mean(bench, train, layer, method, way, null) for way in WAYS for null in (False, True)}
+        for way in WAYS:
+            own = scores[way, False]
+            value, lo, hi = own.interval()
+            null = scores[way, True].interval()
+            found.results.append(
+                {
+                    "method": method,
+                    "layer": layer,
+                    "split": way,
+                    "auroc": number(value),
+                    "lo": number(lo),
+                    "hi": number(hi),
+                    "shuffled": number(null.value),
+                    "shuffled_lo": number(null.lo),
+                    "shuffled_hi": number(null.hi),
+                }
+            )
+        told: dict[str, Any] = {"n": len(data), "unit": f"L{layer}.resid_post:@{train}.{method}"}
+        shown = f"{PUBLISHED['row']}, {PUBLISHED['group']} by group" if layer == 4 and method == "logistic" else ""
+        found.findings += [
+            scored_below(
+                f"{method}, layer {layer}: tested on torn pairs it scores less than by group",
+                "AUROC",
+                scores["row", False],
+                scores["group", False],
+                null_name="by group",
+                published=shown,
+                **told,
+            ),
+            scored_below(
+                f"{method}, layer {layer}: torn pairs push even meaningless labels below chance",
+                "AUROC of shuffled labels",
+                scores["row", True],
+                0.5,
+                null_name="chance",
+                **told,
+            ),
+            scored(
+                f"{method}, layer {layer}: split by group, it tells {train}",
+                "AUROC",
+                scores["group", False],
+                scores["group", True],
+                null_name="shuffled",
+                **told,
+            ),
+        ]
+    found.panels = [_panel(found.results)]
+    keys = ("auroc", "lo", "hi", "shuffled", "shuffled_lo", "shuffled_hi")
+    found.tables = [
+        Table(
+            "Both splits",
+            ("layer, method, split", "AUROC", "lo", "hi", "shuffled labels", "lo", "hi"),
+            [
+                [f"{row['layer']} {row['method']}, {WAYS[row['split']]}", *(row[key] for key in keys)]
+                for row in found.results
+            ],
+        )
+    ]
+    return found
+
+
+def _mean(bench: Bench, name: str, layer: int, method: str, way: str, null: bool) -> Estimate:
+    """AUROC of held-out scores, the mean over repeats; every item is scored once a repeat.
+
+    A resample draws groups, and repeats, too: what folds and shuffles come to by lot is part of the interval.
+    """
+    data, x = bench.data(name), bench.acts(name, layer).astype(np.float64)
+    columns: list[NDArray[np.float64]] = []
+    labellings: list[NDArray[np.int64]] = []
+    for repeat in range(_REPEATS):
+        rng = np.random.default_rng([bench.seed, repeat])
+        folds = _folds(data.groups if way == "group" else np.arange(len(data)), rng)
+        for labels in (
+            [shuffled_labels(data.labels, data.groups, rng) for _ in range(_SHUFFLES)] if null else [data.labels]
+        ):
+            columns.append(_held_out(x, labels, folds, method, bench.seed))
+            labellings.append(labels)
+    size = (bench.size.replicates, bench.seed)
+    found = [auroc_estimate(one, labels, data.groups, *size) for one, labels in zip(columns, labellings, strict=True)]
+    each = np.stack([one.replicates for one in found], 1)
+    drawn = np.random.default_rng([bench.seed, len(found)]).integers(0, len(found), each.shape)
+    return Estimate(float(np.mean([one.value for one in found])), np.take_along_axis(each, drawn, 1).mean(1))
+
+
+def _folds(what: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) the fold of each item; items of one name are in one fold."""
+    names, where = np.unique(what, return_inverse=True)
+    return rng.permutation(np.arange(len(names)) % _FOLDS)[where]
+
+
+def _held_out(
+    x: NDArray[np.float64], labels: NDArray[np.int64], folds: NDArray[np.int64], method: str, seed: int
+) -> NDArray[np.float64]:
+    scores = np.zeros(len(x))
+    for fold in range(_FOLDS):
+        held = folds == fold
+        probe = make_probe(method, seed)
+        if method == "logistic":
+            probe.set_params(C=1.0)
+        probe.fit(x[~held], labels[~held])
+        scores[held] = probe.decision_function(x[held])
+    return scores
+
+
+def _panel(results: list[dict[str, Any]]) -> Panel:
+    rows = [
+        {
+            "x": f"layer {row['layer']}",
+            "y": row[key],
+            "lo": row[f"{key}_lo" if key == "shuffled" else "lo"],
+            "hi": row[f"{key}_hi" if key == "shuffled" else "hi"],
+            "series": f"{WAYS[row['split']]}{', shuffled labels' if key == 'shuffled' else ''}",
+        }
+        for row in results
+        if row["method"] == "logistic" or all(one["method"] != "logistic" for one in results)
+        for key in ("auroc", "shuffled")
+    ]
+    chance = [{"x": x, "y": 0.5, "series": "chance"} for x in dict.fromkeys(row["x"] for row in rows)]
+    return Panel(LINES, "AUROC by how items were split (logistic)", "", "AUROC", [*rows, *chance], ("chance",))

@@ -260,11 +260,12 @@ def test_activations_that_do_not_vary_are_one_line() -> None:
 
 def test_words_that_tell_as_much_are_not_beyond_them() -> None:
     told = facts()
-    items = tuple(item._replace(text=f"{item.text} {'Yes' if item.label else 'No'}.") for item in told.items)
+    items = tuple(item._replace(text=f"{item.text} {'Yes' if item.label else 'Not'}.") for item in told.items)
     data = ConceptData("facts", items, "", "")
     bench = planted_bench([data], {("facts", layer): planted(data, 2.0, layer) for layer in (0, 1)})
     [row] = detection.run(bench, ProbeRequest(data="facts", layers=(1,), methods=("mean_diff",))).results
     assert row["baselines"]["bag_of_words"] == 1.0
+    assert row["baselines"]["length"] < 0.7
     assert row["auroc"] > 0.97
     assert row["beyond_words"] is False
 

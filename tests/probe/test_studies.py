@@ -87,6 +87,7 @@ def test_a_negation_is_judged_by_whether_it_turns_over(strength: float, verdict:
         assert verdicts(found)[f"{about}: turned over on neg_facts (AUROC below .5)"] == verdict
     [row] = [row for row in found["results"] if (row["method"], row["test"]) == ("logistic", "neg_facts")]
     assert (row["auroc"] < 0.05) is (strength < 0)
+    assert found["findings"][1]["nulls"] == {"constant": 0.5}
     assert row["verdict"] == verdict  # of the claim that it turns over
     assert found["summary"]["controls"] == {"n": 4, "passed": 0, "void": False}
 

@@ -10,7 +10,7 @@ import pytest
 from assay.errors import UsageError
 from assay.probe.reading import encode as tokenised
 from assay.probe.stego import Coded, Pact, decode, encode
-from assay.probe.stego.candidates import Candidates, comes_back
+from assay.probe.stego.candidates import Candidates
 from assay.probe.stego.walk import Walk
 
 PROMPTS = (
@@ -71,21 +71,29 @@ def test_the_text_is_tokenised_again_as_it_was(ladder: Any, coded: list[Coded]) 
 
 
 def test_tokens_that_would_merge_are_left_out(ladder: Any) -> None:
-    tokenizer = ladder.tokenizer
-    (whole,) = tokenizer(" garden", add_special_tokens=False)["input_ids"]
-    parts = tokenizer(" gard", add_special_tokens=False)["input_ids"]
-    (end,) = tokenizer("en", add_special_tokens=False)["input_ids"]
-    before = tokenizer("The", add_special_tokens=False)["input_ids"]
-    assert comes_back(tokenizer, before, [whole]) == [True]
-    assert comes_back(tokenizer, [*before, *parts], [end]) == [False]
+    def ids(text: str) -> list[int]:
+        return ladder.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    known, one, two = (Candidates(ladder, Pact(top_k=k)) for k in (32, 1, 2))
+    before, (whole,), parts, (end,), (other,) = (ids(text) for text in ("The", " with", " w", "ith", " house"))
+    assert known.come_back(before, [whole]) == [True]
+    assert known.come_back([*before, *parts], [end, other]) == [False, True]
     logits = np.full(ladder.vocab_size, -10.0)
-    logits[end], logits[tokenizer(" dog", add_special_tokens=False)["input_ids"][0]] = 5.0, 4.0
-    table = Candidates(tokenizer, ladder.special_ids, Pact(top_k=2)).table([*before, *parts], logits, False, False)
-    assert end not in table.tokens
+    logits[end], logits[other] = 5.0, 4.0
+    table = two.table([*before, *parts], logits.copy(), False, False)
+    assert table.tokens.tolist() == [other]
     assert table.lost == pytest.approx(np.e / (1 + np.e))
-    only = Candidates(tokenizer, ladder.special_ids, Pact(top_k=1)).table([*before, *parts], logits, False, False)
-    assert len(only.tokens) == 1
-    assert end not in only.tokens
+    assert end not in one.table([*before, *parts], logits.copy(), False, False).tokens
+
+
+def test_a_blank_line_may_stand_in_a_text_but_not_end_it(ladder: Any) -> None:
+    """Two line breaks are one token at the end and two in front of a word."""
+    tokenizer = ladder.tokenizer
+    before, (line,) = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("He ran.\n", "\n"))
+    logits = np.full(ladder.vocab_size, -10.0)
+    logits[line] = 5.0
+    table = Candidates(ladder, Pact(top_k=1)).table(before, logits, False, False)
+    assert (table.tokens.tolist(), table.settled.tolist()) == ([line], [False])
 
 
 def test_what_stands_in_the_other_rows_does_not_matter(ladder: Any, coded: list[Coded]) -> None:
@@ -146,7 +154,7 @@ def test_what_can_not_be_said_is_refused(ladder: Any, monkeypatch: pytest.Monkey
     with pytest.raises(UsageError, match="top_k must be 1 or more"):
         Pact(top_k=0)
     with pytest.raises(UsageError, match="temperature must be above 0"):
-        Pact(temperature=0)
+        Pact(temperature=0.0)
     monkeypatch.setattr(ladder, "context_length", 20)
     with pytest.raises(UsageError, match=r"200 bits don't fit"):
         encode(ladder, PROMPTS[:1], [messages(200)[0]], SMALL)

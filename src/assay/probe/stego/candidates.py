@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from assay.errors import UsageError
 from assay.probe.stego.interval import cuts, entropy
+
+if TYPE_CHECKING:
+    from assay.model import Subject
 
 STOPS = ".!?…"
 _LETTER = "A"
@@ -38,7 +41,7 @@ class Pact:
     top_k: int = 32
     temperature: float = 1.0
     flat: bool = False
-    rows: int = 16
+    rows: int = 32
     window: int = 8
 
     def __post_init__(self) -> None:
@@ -65,19 +68,6 @@ class Table(NamedTuple):
     ends: bool
 
 
-def comes_back(tokenizer: Any, before: Sequence[int], tokens: Sequence[int], then: str = "") -> list[bool]:
-    """Whether the text of ``before`` and each token, tokenised again, gives these very tokens.
-
-    With ``then`` they must be what it begins with when ``then`` follows.
-    """
-    rows = [[*before, token] for token in tokens]
-    texts = tokenizer.batch_decode(rows, clean_up_tokenization_spaces=False)
-    again = tokenizer(
-        [text + then for text in texts], add_special_tokens=False, return_attention_mask=False, verbose=False
-    )["input_ids"]
-    return [list(got[: len(row)] if then else got) == row for got, row in zip(again, rows, strict=True)]
-
-
 class Candidates:
     """Distributions of the next token of texts, as whole numbers.
 
@@ -88,10 +78,22 @@ class Candidates:
     the k likeliest comes back, the next k are considered.
     """
 
-    def __init__(self, tokenizer: Any, special: frozenset[int], pact: Pact) -> None:
-        self.tokenizer, self.special, self.pact = tokenizer, sorted(special), pact
-        stop = tokenizer(".", add_special_tokens=False, verbose=False)["input_ids"]
+    def __init__(self, subject: Subject, pact: Pact) -> None:
+        self.tokenizer, self.texts, self.pact = subject.tokenizer, subject.token_texts(), pact
+        self.special = sorted(subject.special_ids)
+        stop = self.tokenizer(".", add_special_tokens=False, verbose=False)["input_ids"]
         self.stop = int(stop[0]) if len(stop) == 1 else -1
+
+    def come_back(self, before: Sequence[int], tokens: Sequence[int], then: str = "") -> list[bool]:
+        """Whether the text of ``before`` and each token, tokenised again, gives these very tokens.
+
+        With ``then`` they must be what it begins with when ``then`` follows.
+        """
+        known: str = self.tokenizer.decode(list(before), clean_up_tokenization_spaces=False)
+        texts = [known + self.texts[token] + then for token in tokens]
+        got = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+        rows = ([*before, token] for token in tokens)
+        return [list(one[: len(row)] if then else one) == row for one, row in zip(got, rows, strict=True)]
 
     def table(self, ids: Sequence[int], logits: Float[np.ndarray, " vocab"], sentence: bool, first: bool) -> Table:
         """The distribution after the tokens ``ids``.
@@ -112,7 +114,7 @@ class Candidates:
             if not len(tokens):
                 break
             weights = np.exp(values[tokens] - values[tokens[0]])
-            settled, kept = self._kept(ids, tokens, self._fits(ids, tokens, first) if sentence else None)
+            settled, kept = self._kept(ids, tokens, self._fits(tokens, first) if sentence else None)
             if kept.any():
                 divided = cuts(np.ones(kept.sum()) if self.pact.flat else weights[kept])
                 lost = 1 - float(weights[kept].sum() / weights.sum())
@@ -129,18 +131,15 @@ class Candidates:
         for window in dict.fromkeys((self.pact.window, 0)):
             if len(rows) and not kept.any():
                 before = list(ids)[-window:]
-                settled[rows] = comes_back(self.tokenizer, before, tokens[rows].tolist())
+                settled[rows] = self.come_back(before, tokens[rows].tolist())
                 kept |= settled
                 rest = rows[~settled[rows]]
                 if len(rest):
-                    kept[rest] = comes_back(self.tokenizer, before, tokens[rest].tolist(), _LETTER)
+                    kept[rest] = self.come_back(before, tokens[rest].tolist(), _LETTER)
         return settled, kept
 
-    def _fits(self, ids: Sequence[int], tokens: NDArray[np.int64], first: bool) -> list[bool]:
-        before = list(ids)[-max(self.pact.window, 1) :]
-        known: str = self.tokenizer.decode(before, clean_up_tokenization_spaces=False)
-        texts = self.tokenizer.batch_decode([[*before, i] for i in tokens.tolist()], clean_up_tokenization_spaces=False)
-        pieces = [text[len(known) :] if text.startswith(known) else "" for text in texts]
+    def _fits(self, tokens: NDArray[np.int64], first: bool) -> list[bool]:
+        pieces = [self.texts[token] for token in tokens]
         return [bool(_PIECE.fullmatch(piece)) and (not first or piece[0] == " ") for piece in pieces]
 
 

@@ -130,7 +130,7 @@ def write(
     told: Told = lambda share: None,
 ) -> list[Coded]:
     """Texts after prompts, drawn by streams, until their goals are met."""
-    candidates = Candidates(subject.tokenizer, subject.special_ids, pact)
+    candidates = Candidates(subject, pact)
     rows = _rows(subject, prompts)
     for start in range(0, len(rows), pact.rows):
         batch = slice(start, start + pact.rows)
@@ -209,7 +209,7 @@ def decode(
     if len(texts) != len(prompts):
         raise UsageError(f"each text has its prompt. Got {len(prompts)} prompts and {len(texts)} texts.")
     pact = pact or Pact()
-    candidates = Candidates(subject.tokenizer, subject.special_ids, pact)
+    candidates = Candidates(subject, pact)
     rows = _rows(subject, prompts)
     whole = tokenised(subject, [prompt + text for prompt, text in zip(prompts, texts, strict=True)])
     given = [ids[len(row.prompt) :] for ids, row in zip(whole, rows, strict=True)]

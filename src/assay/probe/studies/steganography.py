@@ -37,7 +37,7 @@ PARAPHRASE = "second half written anew"
 PUBLISHED = {"arithmetic-sampled": "Ziegler et al. 2019: text as the model’s own, which people take for real"}
 _NULL = "strongest null"
 _FEWEST = 60  # prompts
-_BATCHES = {"smoke": 2, "quick": 3, "standard": 6, "full": 12}  # of messages that are edited
+_BATCHES = {"smoke": 1, "quick": 2, "standard": 4, "full": 8}  # of messages that are edited
 
 
 def run(bench: Bench, request: ProbeRequest) -> Found:
@@ -53,7 +53,8 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         notes=_notes(texts),
     )
     _capacity(found, texts, bench)
-    _survival(found, bench, prompts, texts, PACTS["arithmetic"].rows * _BATCHES[request.effort])
+    rows = PACTS["arithmetic"].rows
+    _survival(found, bench, prompts[: min(_BATCHES[request.effort], len(prompts) // rows) * rows], texts)
     methods = request.methods or METHODS
     sets = {
         f"tells {CALLED[one]} from {CALLED[other]}": contrast(
@@ -118,10 +119,9 @@ def _capacity(found: Found, texts: Mapping[str, Texts], bench: Bench) -> None:
         ]
 
 
-def _survival(found: Found, bench: Bench, prompts: Sequence[str], texts: Mapping[str, Texts], count: int) -> None:
+def _survival(found: Found, bench: Bench, prompts: Sequence[str], texts: Mapping[str, Texts]) -> None:
     """Every edit on texts of both coders, what arrives beside guessing, and one coder beside the other."""
     size = (bench.size.replicates, bench.seed)
-    prompts = prompts[: min(count, len(prompts) // 16 * 16)]
     for at, edit in enumerate((*EDITS, PARAPHRASE)):
         known: dict[str, Arrived] = {}
         for step, coder in enumerate(CHANGED):

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
-from numpy.typing import NDArray
 
 from assay.core.ids import SiteId
-from assay.probe.quirky.data import ANSWERS, DIGITS, Sums, draw_sums
+from assay.probe.quirky.data import ANSWERS, DIGITS, Sums, by_level, draw_sums
 from assay.probe.reading import encode, first_token, in_batches
 
 if TYPE_CHECKING:
@@ -82,10 +81,5 @@ def accuracies(subject: Subject, sums: Sums) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name, bob in (("alice", False), ("bob", True)):
         own = sums.under(bob)
-        says, right, level = read_cell(subject, own, ()).answer > 0, own.said, own.level
-        found[name] = {str(k): _balanced(says[level == k], right[level == k]) for k in np.unique(level).tolist()}
+        found[name] = by_level(read_cell(subject, own, ()).answer > 0, own.said, own.level)
     return found
-
-
-def _balanced(says: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
-    return float(np.mean([(says[right == side] == side).mean() for side in (False, True)]))

@@ -30,9 +30,9 @@ METHODS = ("mean_diff", "lda", "logistic", "lat", "random")
 TRAIN = ("alice easy",)
 LABELS = ("truth", "bob")
 GROUPS = 200
-_CEILING = "logistic"  # the strongest of the linear probes where it may see the truth of hard items
-
-Weights = Float[NDArray[np.float64], " d"]
+_ONLY_SOME = ("ceiling", "ceiling_lo", "ceiling_hi", "ceiling_null_hi")
+_ONLY_BOBS = ("pgr", "pgr_lo", "pgr_hi", "pgr_alice", "pgr_alice_lo", "pgr_alice_hi")
+_EMPTY: Mapping[str, None] = dict.fromkeys(_ONLY_SOME + _ONLY_BOBS)
 
 
 class Settings(NamedTuple):
@@ -102,59 +102,66 @@ def compare(fit: Mapping[str, Cell], test: Mapping[str, Cell], settings: Setting
     for name in settings.train:
         if name not in CELLS:
             raise UnknownName("cell", name, CELLS)
+    asked = [_Asked(train, method) for train in settings.train for method in settings.methods]
+    layers = list(fit[CELLS[0]].hidden)
+    made = {(layer, one): _fit(one, fit, layer, settings) for layer in layers for one in asked}
     rows: list[dict[str, Any]] = []
     for name, cell in test.items():
-        tested = _Tested(name, cell, fit, settings)
+        best = {(layer, _CEILING): _fit(_Asked(name, "logistic"), fit, layer, settings) for layer in layers}
         alice = test[f"alice {name.split()[1]}"]
         for label in LABELS:
-            rows += tested.rows(label, alice)
+            rows += _rows(name, cell, alice, label, {**made, **best}, settings)
     return sorted(rows, key=lambda row: row["layer"])
 
 
-class _Tested:
-    """One cell that is tested on, with everything that is said of it."""
+class _Asked(NamedTuple):
+    """A probe: the cell that it is fitted on, and its method."""
 
-    def __init__(self, name: str, cell: Cell, fit: Mapping[str, Cell], settings: Settings) -> None:
-        self.name, self.cell, self.settings = name, cell, settings
-        self.said: dict[tuple[int, str, str], NDArray[np.float64]] = {}
-        self.nulls: dict[tuple[int, str, str], NDArray[np.float64]] = {}
-        for layer, x in cell.hidden.items():
-            wide = x.astype(np.float64)
-            for train in settings.train:
-                for method in settings.methods:
-                    own = _fit(method, fit[train], layer, settings)
-                    self.said[layer, train, method] = wide @ own.weights
-                    self.nulls[layer, train, method] = wide @ own.shuffled.T
-            ceiling = _fit(_CEILING, fit[name], layer, settings)
-            self.said[layer, "", _CEILING] = wide @ ceiling.weights
-            self.nulls[layer, "", _CEILING] = wide @ ceiling.shuffled.T
+    train: str
+    method: str
 
-    def rows(self, label: str, alice: Cell) -> list[dict[str, Any]]:
-        cell, seed = self.cell, self.settings.seed
-        labels = (cell.truth if label == "truth" else cell.bob).astype(np.int64)
-        columns = [*self.said.values(), cell.answer, alice.answer]
-        values, replicates = auroc_estimates(np.stack(columns, 1), labels, cell.groups, self.settings.replicates, seed)
-        known = [Estimate(float(v), r) for v, r in zip(values, replicates, strict=True)]
-        scores, answer, truthful = dict(zip(self.said, known, strict=False)), known[-2], known[-1]
-        rng = np.random.default_rng([seed, 2])
-        drawn = [shuffled_labels(labels, cell.groups, rng) for _ in range(self.settings.shuffles)]
-        floors = {key: _high(said, drawn) for key, said in self.nulls.items()}
-        judged = label == "truth" and self.name.startswith("bob")
-        rows: list[dict[str, Any]] = []
-        for (layer, train, method), score in scores.items():
-            if not train:
-                continue
-            ceiling, floor = scores[layer, "", _CEILING], floors[layer, "", _CEILING]
+
+class _Fitted(NamedTuple):
+    """Weights of a probe, and of the same on each shuffle of the labels, (shuffles, d)."""
+
+    weights: Float[NDArray[np.float64], " d"]
+    shuffled: Float[NDArray[np.float64], "k d"]
+
+
+_CEILING = _Asked("", "ceiling")  # logistic: the strongest of the linear probes where it may see the truth
+
+
+def _rows(
+    test: str, cell: Cell, alice: Cell, label: str, probes: Mapping[tuple[int, _Asked], _Fitted], settings: Settings
+) -> list[dict[str, Any]]:
+    """The rows of one cell that is tested on, and one label that its probes are held against."""
+    labels = (cell.truth if label == "truth" else cell.bob).astype(np.int64)
+    wide = {layer: x.astype(np.float64) for layer, x in cell.hidden.items()}
+    columns = [*(wide[layer] @ probe.weights for (layer, _), probe in probes.items()), cell.answer, alice.answer]
+    values, replicates = auroc_estimates(np.stack(columns, 1), labels, cell.groups, settings.replicates, settings.seed)
+    known = [Estimate(float(value), drawn) for value, drawn in zip(values, replicates, strict=True)]
+    scores, answer, truthful = dict(zip(probes, known, strict=False)), known[-2], known[-1]
+    rng = np.random.default_rng([settings.seed, 2])
+    given = [shuffled_labels(labels, cell.groups, rng) for _ in range(settings.shuffles)]
+    floors = {key: _high(wide[key[0]] @ probe.shuffled.T, given) for key, probe in probes.items()}
+    about = {"test": test, "label": label}
+    counted = {"n": len(labels), "groups": len(set(cell.groups.tolist()))}
+    rows: list[dict[str, Any]] = []
+    for (layer, one), score in scores.items():
+        if one == _CEILING:
+            continue
+        row = {"layer": layer, "method": one.method, "train": one.train, **about}
+        row |= _bounds("auroc", score, "") | {"null_hi": floors[layer, one]}
+        row |= _bounds("answer_auroc", answer, "answer_")
+        if label == "truth":
+            ceiling, floor = scores[layer, _CEILING], floors[layer, _CEILING]
+            judged = test.startswith("bob")
             seen = judged and ceiling.interval().lo > floor
-            row = {"layer": layer, "method": method, "train": train, "test": self.name, "label": label}
-            row |= _bounds("auroc", score, "") | {"null_hi": floors[layer, train, method]}
-            row |= _bounds("answer_auroc", answer, "answer_")
-            if label == "truth":
-                row |= _bounds("ceiling", ceiling, "ceiling_") | {"ceiling_null_hi": floor}
+            row |= _bounds("ceiling", ceiling, "ceiling_") | {"ceiling_null_hi": floor}
             row |= _bounds("pgr", recovered(score, answer, ceiling) if seen else None, "pgr_")
             row |= _bounds("pgr_alice", recovered(score, answer, truthful) if judged else None, "pgr_alice_")
-            rows.append(row | {"n": len(labels), "groups": len(set(cell.groups.tolist()))})
-        return rows
+        rows.append({**_EMPTY, **row, **counted})
+    return rows
 
 
 def recovered(score: Estimate, answer: Estimate, ceiling: Estimate) -> Estimate | None:
@@ -169,23 +176,17 @@ def recovered(score: Estimate, answer: Estimate, ceiling: Estimate) -> Estimate 
     return Estimate((score.value - answer.value) / (ceiling.value - answer.value), share)
 
 
-class _Fitted(NamedTuple):
-    """Weights of a probe, and of the same on each shuffle of the labels, (shuffles, d)."""
-
-    weights: Weights
-    shuffled: Float[NDArray[np.float64], "k d"]
-
-
-def _fit(method: str, cell: Cell, layer: int, settings: Settings) -> _Fitted:
+def _fit(one: _Asked, cells: Mapping[str, Cell], layer: int, settings: Settings) -> _Fitted:
+    cell = cells[one.train]
     x, truth = cell.hidden[layer].astype(np.float64), cell.truth.astype(np.int64)
     rng = np.random.default_rng([settings.seed, 1])
-    probe = make_probe(method, settings.seed)
+    probe = make_probe(one.method, settings.seed)
     known = {"groups": cell.groups} if isinstance(probe, Logistic) else {}
     weights = probe.fit(x, truth, **known).coef_[0]
     if isinstance(probe, Logistic):
         probe.set_params(C=probe.C_)
-    shuffled = [probe.fit(x, shuffled_labels(truth, cell.groups, rng)).coef_[0] for _ in range(settings.shuffles)]
-    return _Fitted(weights, np.stack(shuffled))
+    drawn = [shuffled_labels(truth, cell.groups, rng) for _ in range(settings.shuffles)]
+    return _Fitted(weights, np.stack([probe.fit(x, labels).coef_[0] for labels in drawn]))
 
 
 def _high(said: Float[np.ndarray, "n k"], drawn: Sequence[NDArray[np.int64]]) -> float:

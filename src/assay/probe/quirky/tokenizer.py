@@ -7,7 +7,7 @@ from typing import Any
 from assay.probe.quirky.data import ANSWERS, NAMES
 
 END, UNKNOWN = "<end>", "<unknown>"
-ENTRIES = (END, UNKNOWN, *"0123456789", "+", "=", " ->", *ANSWERS, *(f"{name}: " for name in NAMES))
+ENTRIES = (END, UNKNOWN, *"0123456789", "+", "=", " ->", *ANSWERS, *NAMES)
 
 
 def make_tokenizer() -> Any:

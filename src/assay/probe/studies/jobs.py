@@ -302,7 +302,7 @@ def _table(results: list[dict[str, Any]]) -> Table:
         [
             f"{row['layer']} {row['method']}, {row['where']}",
             told(row["detect"]),
-            told(row["steer"], 10),
+            told(row["steer"], 10.0),
             f"{row['steer']['kl']:.2f}",
             f"{told(row['erase'])} ({row['erase']['attack']})",
             told(row["silence"]),

@@ -33,7 +33,7 @@ CONTRASTS = (
     ("coin", "sampled"),
 )
 CHANGED = ("arithmetic", "sentences")
-PARAPHRASE = "second half written anew"
+PARAPHRASE = "second half anew"
 PUBLISHED = {"arithmetic-sampled": "Ziegler et al. 2019: text as the model’s own, which people take for real"}
 _NULL = "strongest null"
 _FEWEST = 60  # prompts
@@ -42,7 +42,7 @@ _BATCHES = {"smoke": 1, "quick": 2, "standard": 4, "full": 8}  # of messages tha
 
 def run(bench: Bench, request: ProbeRequest) -> Found:
     """Write texts of all kinds, change them and read them, and let probes look at them."""
-    prompts = openings(max(_FEWEST, bench.size.items // 4), bench.seed)
+    prompts = openings(max(_FEWEST, bench.size.items * 2 // 5), bench.seed)
     tokens = TOKENS if bench.size.steps >= 1 else TOKENS // 2
     texts = {kind: coded_texts(bench, kind, prompts, tokens) for kind in PACTS}
     texts |= {kind: honest_texts(bench, kind, prompts, tokens) for kind in CONTROLS}

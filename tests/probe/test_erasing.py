@@ -1,0 +1,199 @@
+"""The experiments about erasers and jobs, end to end on a small model, and what they are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import assay
+from assay.probe.bench import Bench
+from assay.probe.erasers.eraser import Eraser
+from assay.probe.erasing import Workplace, neutral_sentences
+from assay.probe.experiment import EraseRequest, ProbeRequest, erase, probe
+from assay.probe.request import EFFORTS
+from assay.probe.studies.mean_ablation import moved, planted
+from assay.probe.studies.rare import planted as rare
+from assay.text.concepts import load_concept
+
+QUIET = lambda message, share=None: None  # noqa: E731
+
+
+@pytest.fixture(scope="module")
+def subject() -> Any:
+    return assay.load("ladder-2-0", "fp32")
+
+
+@pytest.fixture(scope="module")
+def place(subject: Any) -> Workplace:
+    bench = Bench(lambda: subject, EFFORTS["smoke"], 0, "last", QUIET)
+    return Workplace(bench, load_concept("gender").select(np.arange(240)), [0, 1], 1)
+
+
+def test_rows_are_the_places_from_the_first_difference_on(place: Workplace) -> None:
+    own, pairs = place.rows(1), place.pairs
+    assert pairs is not None
+    assert len(own.x) == 2 * int((pairs.lengths - pairs.first).sum())
+    assert own.labels.mean() == 0.5
+    assert not set(place.fit) & set(place.test)
+
+
+def test_an_eraser_of_nothing_costs_nothing_and_one_of_much_costs_more(place: Workplace, subject: Any) -> None:
+    d = subject.d_model
+    nothing = Eraser(np.zeros((d, 0)), np.zeros((0, d)), np.zeros(d), "none")
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((d, 40)))[0]
+    much = Eraser(basis, basis.T, np.zeros(d), "random")
+    assert place.kl(1, nothing) == pytest.approx(0, abs=1e-9)
+    assert place.kl(0, much) > 0.05
+    swapped = place.swapped(1, nothing)
+    assert swapped is not None
+    assert swapped.value == pytest.approx(0, abs=1e-6)
+
+
+def test_seeds_fit_on_other_draws_of_the_groups(place: Workplace) -> None:
+    assert place.drawn(0) == place.drawn(0)
+    assert place.drawn(0) != place.drawn(1)
+    assert set(place.drawn(0)) <= set(place.fit)
+
+
+def test_neutral_sentences_are_of_different_documents() -> None:
+    assert len(set(neutral_sentences(20))) == 20
+
+
+def test_planted_outliers_make_means_equal_and_leave_a_threshold() -> None:
+    rows = planted(1000, 3, 0)
+    gap = rows.x[rows.labels == 1].mean(0) - rows.x[rows.labels == 0].mean(0)
+    assert np.abs(gap).max() < 1e-12
+    right = (rows.x[:, 0] < 0) == (rows.labels == 1)
+    assert right.mean() == pytest.approx(0.9)
+
+
+def test_moved_rows_have_equal_means_and_nine_tenths_are_where_they_were() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 200)
+    rows = planted(400, 2, 0)._replace(x=rng.standard_normal((400, 5)) + labels[:, None], labels=labels)
+    x = moved(rows, 0)
+    assert np.abs(x[labels == 1].mean(0) - x[labels == 0].mean(0)).max() < 1e-12
+    assert (x == rows.x).all(1).mean() == pytest.approx(0.9)
+
+
+def test_a_rare_concept_is_as_frequent_as_asked() -> None:
+    x, z = rare(50_000, 0.001, 0)
+    assert 20 < z.sum() < 90
+    assert x[z == 1, 0].mean() - x[z == 0, 0].mean() == pytest.approx(2.3, abs=0.5)
+
+
+def test_erase_prints_the_contract(subject: Any, tmp_path: Path) -> None:
+    request = EraseRequest(
+        data="gender",
+        methods=("mean", "leace", "cde"),
+        layers=(1,),
+        seeds=1,
+        items=240,
+        effort="smoke",
+        attacks=("logistic", "knn"),
+        out=str(tmp_path),
+    )
+    result = erase(request, subject=subject).result
+    assert [row["method"] for row in result["results"]] == ["none", "mean", "leace", "cde"]
+    for row in result["results"][1:]:
+        assert {"method", "layer", "seed", "rank", "attacks", "kl", "swap_success"} <= set(row)
+        assert set(row["attacks"]) == {"logistic", "knn"}
+        assert row["rank"] == 1
+        assert row["kl"] > 0
+        assert 0 <= row["swap_success"] <= 1
+    before, leace = (row["attacks"]["logistic"] for row in result["results"] if row["method"] in ("none", "leace"))
+    assert before["auc"] > leace["auc"]
+    assert before["auc"] > before["null"]
+
+
+def test_a_run_of_erasers_that_was_broken_off_goes_on(subject: Any, tmp_path: Path) -> None:
+    request = EraseRequest(
+        data="cities",
+        methods=("mean",),
+        layers=(1,),
+        seeds=1,
+        items=120,
+        effort="smoke",
+        attacks=("svm",),
+        out=str(tmp_path),
+    )
+
+    def stop(message: str, share: float | None = None) -> None:
+        if message.startswith("mean at"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        erase(request, stop, subject=subject)
+    [run] = list(tmp_path.iterdir())
+    kept = (run / "parts" / "L1-none-0.json").stat().st_mtime_ns
+    outcome = erase(request, subject=subject)
+    assert outcome.run_path == run
+    assert (run / "parts" / "L1-none-0.json").stat().st_mtime_ns == kept
+    assert outcome.result["results"][1]["swap_success"] is None
+
+
+def test_cde_needs_pairs_of_prompts(subject: Any, tmp_path: Path) -> None:
+    request = EraseRequest(data="cities", methods=("cde",), layers=(1,), items=120, effort="smoke", out=str(tmp_path))
+    with pytest.raises(assay.UsageError, match="cde needs pairs of prompts"):
+        erase(request, subject=subject)
+
+
+@pytest.mark.parametrize("name", ["mean-ablation", "rare", "swaps"])
+def test_experiments_on_erasers_run_at_smoke(subject: Any, tmp_path: Path, name: str) -> None:
+    layers = (0, 1) if name == "swaps" else (1,)
+    request = EraseRequest(experiment=name, layers=layers, effort="smoke", items=120, seeds=1, out=str(tmp_path))
+    outcome = erase(request, subject=subject)
+    assert outcome.result["findings"]
+    assert all(one["value"] is not None for one in outcome.result["findings"])
+    assert (outcome.run_path / "figure.svg").is_file()
+    if name == "mean-ablation":
+        told = {one["claim"]: one["verdict"] for one in outcome.result["findings"]}
+        assert "refuted" in [verdict for claim, verdict in told.items() if claim.startswith("planted: after leace")]
+        [tukey] = [one for one in outcome.result["findings"] if one["claim"].startswith("planted: after tukey")]
+        assert tukey["value"] < 0.6
+    if name == "rare":
+        [row] = [row for row in outcome.result["results"] if row["case"] == "planted, 0.001"]
+        assert row["after"]["absolute .01"]["rank"] == 0
+        assert row["after"]["relative 1e-6"]["rank"] == 1
+        assert row["after"]["absolute .01"]["auc"] > 0.85 > 0.7 > row["after"]["relative 1e-6"]["auc"]
+
+
+def test_monitor_and_jobs_run_at_smoke(subject: Any, tmp_path: Path) -> None:
+    request = ProbeRequest(
+        experiment="monitor", methods=("mean_diff",), layers=(1,), effort="smoke", items=300, out=str(tmp_path)
+    )
+    result = probe(request, subject=subject).result
+    assert {row["test"] for row in result["results"]} >= {"other topics, beside their benign twins"}
+    jobs = ProbeRequest(
+        experiment="jobs", methods=("mean_diff",), layers=(1,), effort="smoke", items=160, out=str(tmp_path)
+    )
+    result = probe(jobs, subject=subject).result
+    assert [row["where"] for row in result["results"]] == ["iid", "ood"]
+    for row in result["results"]:
+        assert {"detect", "steer", "erase", "silence"} <= set(row)
+        assert 0 <= row["detect"]["value"] <= 1
+
+
+def test_easy_to_hard_tells_what_a_model_that_was_hardly_trained_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assay.probe.quirky.recipe import Recipe, Stage
+    from assay.probe.studies import easy_to_hard
+
+    tiny = Recipe(layers=2, width=16, truthful=Stage(20, 3e-3, 2), quirky=Stage(10, 2e-3, 2), early=1, quirk_from=1)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(easy_to_hard, "Recipe", lambda: tiny)
+    request = ProbeRequest(
+        experiment="easy-to-hard", methods=("mean_diff",), effort="smoke", out=str(tmp_path / "runs")
+    )
+    result = probe(request).result
+    assert {row["layer"] for row in result["results"]} == {0, 1}
+    assert {row["test"] for row in result["results"]} == {"alice easy", "alice hard", "bob easy", "bob hard"}
+    told = [one for one in result["findings"] if one["measure"] == "AUROC"]
+    assert len(told) == 2
+    assert all(0 <= one["value"] <= 1 for one in told)
+    with pytest.raises(assay.UsageError, match="layers 0 to 1"):
+        probe(ProbeRequest(experiment="easy-to-hard", layers=(7,), effort="smoke", out=str(tmp_path / "runs")))

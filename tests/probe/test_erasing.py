@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from assay.probe.bench import Bench
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.erasing import Workplace, neutral_sentences
 from assay.probe.experiment import EraseRequest, ProbeRequest, erase, probe
+from assay.probe.quirky.recipe import Recipe, Stage
 from assay.probe.request import EFFORTS
+from assay.probe.studies import easy_to_hard
 from assay.probe.studies.mean_ablation import moved, planted
 from assay.probe.studies.rare import planted as rare
 from assay.text.concepts import load_concept
@@ -139,6 +142,10 @@ def test_cde_needs_pairs_of_prompts(subject: Any, tmp_path: Path) -> None:
     request = EraseRequest(data="cities", methods=("cde",), layers=(1,), items=120, effort="smoke", out=str(tmp_path))
     with pytest.raises(assay.UsageError, match="cde needs pairs of prompts"):
         erase(request, subject=subject)
+    first = dataclasses.replace(request, attacks=("logistic",), layers=(9,))
+    with pytest.raises(assay.UsageError, match="layers 0 to 1"):
+        erase(dataclasses.replace(first, out=str(tmp_path / "other")), subject=subject)
+    assert not any((tmp_path / "other").iterdir()), "what was refused leaves no run behind"
 
 
 @pytest.mark.parametrize("name", ["mean-ablation", "rare", "swaps"])
@@ -180,20 +187,15 @@ def test_monitor_and_jobs_run_at_smoke(subject: Any, tmp_path: Path) -> None:
 def test_easy_to_hard_tells_what_a_model_that_was_hardly_trained_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from assay.probe.quirky.recipe import Recipe, Stage
-    from assay.probe.studies import easy_to_hard
-
     tiny = Recipe(layers=2, width=16, truthful=Stage(20, 3e-3, 2), quirky=Stage(10, 2e-3, 2), early=1, quirk_from=1)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
     monkeypatch.setattr(easy_to_hard, "Recipe", lambda: tiny)
-    request = ProbeRequest(
-        experiment="easy-to-hard", methods=("mean_diff",), effort="smoke", out=str(tmp_path / "runs")
-    )
-    result = probe(request).result
-    assert {row["layer"] for row in result["results"]} == {0, 1}
-    assert {row["test"] for row in result["results"]} == {"alice easy", "alice hard", "bob easy", "bob hard"}
-    told = [one for one in result["findings"] if one["measure"] == "AUROC"]
+    bench = Bench(pytest.fail, EFFORTS["smoke"], 0, "last", QUIET)
+    found = easy_to_hard.run(bench, ProbeRequest(methods=("mean_diff",))).as_json()
+    assert {row["layer"] for row in found["results"]} == {0, 1}
+    assert {row["test"] for row in found["results"]} == {"alice easy", "alice hard", "bob easy", "bob hard"}
+    told = [one for one in found["findings"] if one["measure"] == "AUROC"]
     assert len(told) == 2
     assert all(0 <= one["value"] <= 1 for one in told)
     with pytest.raises(assay.UsageError, match="layers 0 to 1"):
-        probe(ProbeRequest(experiment="easy-to-hard", layers=(7,), effort="smoke", out=str(tmp_path / "runs")))
+        easy_to_hard.run(bench, ProbeRequest(layers=(7,)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from assay.core.memory import peak_rss_mb
+from assay.errors import UsageError
 from assay.model.fingerprint import describe
 from assay.probe.bench import Bench, Progress
 from assay.probe.request import ConceptOutcome as ConceptOutcome
@@ -105,7 +108,7 @@ def _carry_out(
     if writer.taken_up:
         progress(f"taking up {writer.id}, which was broken off")
     bench.writer = writer
-    with writer:
+    with _refused_leaves_nothing(writer), writer:
         found = importlib.import_module(f"assay.probe.studies.{experiment.module}").run(bench, named)
         result = {"run": writer.id, "experiment": request.experiment, **found.as_json()}
         result["summary"] |= {
@@ -117,6 +120,17 @@ def _carry_out(
         }
         write_run(writer, result)
     return ConceptOutcome(writer.path, result)
+
+
+@contextmanager
+def _refused_leaves_nothing(writer: RunWriter) -> Iterator[None]:
+    """What can't be done as asked leaves no run behind, unless parts of one are worth keeping."""
+    try:
+        yield
+    except UsageError:
+        if not writer.taken_up and not (writer.path / "parts").exists():
+            shutil.rmtree(writer.path, ignore_errors=True)
+        raise
 
 
 def data_names(request: ProbeRequest | EraseRequest, experiment: Experiment) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from assay.model import Subject
 
 RECORD = "training.json"
-_TESTED = 2000  # pairs of operands
+_TESTED = 1000  # pairs of operands
 
 
 def quirky_subject(recipe: Recipe | None = None, progress: Progress = lambda _: None) -> Subject:

@@ -32,7 +32,6 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         True,
         "few positives, recall at 1 % false positives",
     ),
-    "easy-to-hard": Experiment("probe", "easy_to_hard", (), False, "from easy to hard items of a quirky model"),
     "jobs": Experiment(
         "probe", "jobs", ("sentiment", "sentiment_letters"), True, "one direction: detect, steer, erase, silence"
     ),

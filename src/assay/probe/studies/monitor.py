@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from assay.probe.baselines import bag_of_words
 from assay.probe.bench import Bench
 from assay.probe.detecting import SHARES
-from assay.probe.found import LINES, Finding, Found, Panel, Table, number, scored
+from assay.probe.found import LINES, Finding, Found, Panel, Table, number
 from assay.probe.methods import make_probe
 from assay.probe.nulls import oriented, random_directions
 from assay.probe.replies import replies
 from assay.probe.request import ProbeRequest
+from assay.referee import CheckInput
 from assay.stats.auroc import auroc
 from assay.stats.bootstrap import Estimate
 from assay.stats.recall import RecallAt, recall_at, recall_estimate, threshold_at
@@ -191,7 +192,7 @@ class _Place:
 def _add(found: Found, place: _Place, method: str, k: int) -> None:
     """A method from k positives: recall at every test, over draws of the positives."""
     draws = _RANDOM if method == RANDOM else max(5, place.bench.size.seeds)
-    told: dict[str, list[tuple[RecallAt, float, Estimate]]] = {name: [] for name in place.tests}
+    told: dict[str, list[tuple[RecallAt, float, Estimate, Estimate]]] = {name: [] for name in place.tests}
     for draw in range(draws):
         scorer = place.scorer(method, k, draw)
         for name, test in place.tests.items():
@@ -218,21 +219,25 @@ def _add(found: Found, place: _Place, method: str, k: int) -> None:
                 "draws": draws,
                 "reason": at.reason,
                 "_estimate": middle[2],
+                "_alarms": middle[3],
                 "_null": float(np.quantile(values, 0.95)) if method == RANDOM else None,
             }
         )
 
 
-def _recall(place: _Place, scorer: Any, test: _Test) -> tuple[RecallAt, float, Estimate]:
+def _recall(place: _Place, scorer: Any, test: _Test) -> tuple[RecallAt, float, Estimate, Estimate]:
     (pos_name, pos), (choose_name, choose), (alarm_name, alarm) = test.positives, test.choose, test.alarms
     positive, choosing, negative = scorer(pos_name, pos), scorer(choose_name, choose), scorer(alarm_name, alarm)
     at = recall_at(choosing, positive, negative, RATE)
     area = auroc(np.concatenate([positive, negative]), np.repeat([1, 0], [len(positive), len(negative)]))
     threshold = threshold_at(choosing, RATE)
-    groups = place.bench.data(pos_name).groups[pos].astype(str)
-    size = place.bench.size.replicates
-    estimate = recall_estimate(positive, threshold if threshold is not None else np.inf, groups, size, place.bench.seed)
-    return at, area, estimate
+    at_least = np.inf if threshold is None else threshold
+    size = place.bench.size.replicates, place.bench.seed
+    shares = [
+        recall_estimate(scores, at_least, place.bench.data(name).groups[rows].astype(str), *size)
+        for scores, name, rows in ((positive, pos_name, pos), (negative, alarm_name, alarm))
+    ]
+    return at, area, shares[0], shares[1]
 
 
 def _judge(found: Found, place: _Place) -> None:
@@ -244,12 +249,11 @@ def _judge(found: Found, place: _Place) -> None:
             if method in (WORDS, RANDOM) or row["reason"]:
                 continue
             found.findings.append(
-                scored(
-                    f"{method} from {most} positives finds more than random directions do, {test}",
-                    "recall at 1 % false positives",
-                    row["_estimate"],
+                _finding(
+                    f"{method} from {most} positives flags more of them than of the others, and more than random "
+                    f"directions do: {test}",
+                    row,
                     rows[RANDOM]["_null"],
-                    null_name="random, 95th",
                     n=len(place.tests[test].positives[1]),
                     references={"bag of words": rows[WORDS]["recall"], "AUROC": row["auroc"]},
                     published=PUBLISHED if method == "mean_diff" and test.startswith("other topics, same") else "",
@@ -268,7 +272,19 @@ def _judge(found: Found, place: _Place) -> None:
                 )
             )
     for row in found.results:
-        del row["_estimate"], row["_null"]
+        del row["_estimate"], row["_alarms"], row["_null"]
+
+
+def _finding(claim: str, row: dict[str, Any], random: float, **more: Any) -> Finding:
+    """Recall beside what random directions get, and beside the share of negatives that is flagged: who flags everything
+    finds everything."""
+    recall, alarms = row["_estimate"], row["_alarms"]
+    nulls = {"random, 95th": random, "false alarms": alarms.value}
+    drawn = {"random, 95th": np.full(len(recall.replicates), random), "false alarms": alarms.replicates}
+    check = CheckInput(recall.value, nulls, recall.replicates, drawn)
+    return Finding(
+        claim, "recall at 1 % false positives", row["recall"], row["lo"], row["hi"], nulls=nulls, check=check, **more
+    )
 
 
 def _panel(results: list[dict[str, Any]], test: str) -> Panel:

@@ -60,7 +60,7 @@ def test_the_listing_says_what_the_verb_says(name: str) -> None:
 def test_every_help_has_two_examples_that_parse(assay, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = assay(*([name] if name else []), "--help")
     assert said.code == 0
-    lines = said.out.split("Examples:")[1].splitlines()
+    lines = said.out.split("Examples:")[1].replace("\\\n", " ").splitlines()
     examples = [shlex.split(line.split("|")[0].split(">")[0]) for line in lines if line.startswith("    assay ")]
     assert len(examples) >= 2
     for example in examples:

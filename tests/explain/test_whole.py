@@ -296,3 +296,10 @@ def test_runs_of_other_text_are_not_compared(outcome: ExplainOutcome, model: Pla
     other = run(model, tmp_path, tokens=20_000, behaviour=False)
     with pytest.raises(UsageError, match="not of the same text"):
         compare_runs(open_run(str(outcome.run_path)), open_run(str(other.run_path)))
+
+
+def test_only_runs_of_whole_layers_are_compared(outcome: ExplainOutcome, model: Planted, tmp_path: Path) -> None:
+    request = ExplainRequest(**{**REQUEST.__dict__, "units": "L1.mlp_act:3", "out": str(tmp_path)})
+    few = explain(request, subject=model.subject, corpus=planted_text())
+    with pytest.raises(UsageError, match=f"run {few.run_path.name} is not one of whole layers"):
+        compare_runs(open_run(str(outcome.run_path)), open_run(str(few.run_path)))

@@ -12,7 +12,8 @@ from assay.core.ids import SiteId
 from assay.errors import FitError, UsageError
 from assay.probe.baselines import bag_of_words, lengths
 from assay.probe.bench import Bench
-from assay.probe.detecting import BASELINES, CONTROLS, NULLS, Cell, Detector, grounds, without_activations
+from assay.probe.detecting import BASELINES, CONTROLS, NULLS, Cell, Detector, without_activations
+from assay.probe.grounds import grounds
 from assay.probe.methods import METHODS
 from assay.probe.nulls import oriented, random_directions, shuffled_labels
 from assay.probe.request import ProbeRequest

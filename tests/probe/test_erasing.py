@@ -148,10 +148,16 @@ def test_cde_needs_pairs_of_prompts(subject: Any, tmp_path: Path) -> None:
     assert not any((tmp_path / "other").iterdir()), "what was refused leaves no run behind"
 
 
-@pytest.mark.parametrize("name", ["mean-ablation", "rare", "swaps"])
-def test_experiments_on_erasers_run_at_smoke(subject: Any, tmp_path: Path, name: str) -> None:
-    layers = (0, 1) if name == "swaps" else (1,)
-    request = EraseRequest(experiment=name, layers=layers, effort="smoke", items=120, seeds=1, out=str(tmp_path))
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("mean-ablation", {"layers": (1,), "items": 120}),
+        ("rare", {"layers": (1,)}),
+        ("swaps", {"layers": (0, 1), "items": 120, "seeds": 1}),
+    ],
+)
+def test_experiments_on_erasers_run_at_smoke(subject: Any, tmp_path: Path, name: str, asked: dict[str, Any]) -> None:
+    request = EraseRequest(experiment=name, effort="smoke", out=str(tmp_path), **asked)
     outcome = erase(request, subject=subject)
     assert outcome.result["findings"]
     assert all(one["value"] is not None for one in outcome.result["findings"])
@@ -189,13 +195,15 @@ def test_easy_to_hard_tells_what_a_model_that_was_hardly_trained_does(
 ) -> None:
     tiny = Recipe(layers=2, width=16, truthful=Stage(20, 3e-3, 2), quirky=Stage(10, 2e-3, 2), early=1, quirk_from=1)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
-    monkeypatch.setattr(easy_to_hard, "Recipe", lambda: tiny)
+    monkeypatch.setattr(easy_to_hard, "Recipe", lambda seed: tiny)
     bench = Bench(pytest.fail, EFFORTS["smoke"], 0, "last", QUIET)
     found = easy_to_hard.run(bench, ProbeRequest(methods=("mean_diff",))).as_json()
-    assert {row["layer"] for row in found["results"]} == {0, 1}
-    assert {row["test"] for row in found["results"]} == {"alice easy", "alice hard", "bob easy", "bob hard"}
-    told = [one for one in found["findings"] if one["measure"] == "AUROC"]
-    assert len(told) == 2
-    assert all(0 <= one["value"] <= 1 for one in told)
+    results = found["results"]
+    assert {row["layer"] for row in results} == {0, 1}
+    assert {row["test"] for row in results} == {"alice easy", "alice hard", "bob easy", "bob hard"}
+    claims = [one["claim"].split(":")[0] for one in found["findings"]]
+    assert claims == ["upper layers taught"] * 2 + ["all layers taught"] * 2
+    nulls = [(row["null_hi"], row["random_hi"]) for row in results]
+    assert all(0.4 < shuffled < 0.75 and 0.3 < drawn < 1 for shuffled, drawn in nulls)
     with pytest.raises(assay.UsageError, match="layers 0 to 1"):
         easy_to_hard.run(bench, ProbeRequest(layers=(7,)))

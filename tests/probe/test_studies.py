@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import fields
 from math import comb
 from typing import Any
 
@@ -13,10 +14,11 @@ from sklearn.linear_model import LogisticRegression
 
 from assay.errors import UsageError
 from assay.probe.bench import Bench
-from assay.probe.detecting import SHARES, Detector, grounds
+from assay.probe.detecting import Detector
+from assay.probe.grounds import SHARES, grounds
 from assay.probe.nulls import random_directions
-from assay.probe.request import ProbeRequest
-from assay.probe.studies import EXPERIMENTS, ccs, l2_limit, lat_layers, ood, torn_pairs
+from assay.probe.request import EraseRequest, ProbeRequest
+from assay.probe.studies import EXPERIMENTS, USUAL, ccs, l2_limit, lat_layers, ood, torn_pairs
 from assay.stats.bootstrap import Estimate
 from assay.text.concepts import ConceptData, Item, split_concept
 from probe.planted_bench import WIDTH, facts, planted, planted_bench, truth
@@ -34,16 +36,23 @@ def verdicts(found: dict[str, Any]) -> dict[str, str | None]:
     return {one["claim"]: one["verdict"] for one in found["findings"]}
 
 
-def test_every_experiment_says_what_it_is_and_which_sets_it_takes() -> None:
-    for name, one in EXPERIMENTS.items():
+def test_every_experiment_says_what_it_is_and_which_options_it_takes() -> None:
+    requests = {"probe": ProbeRequest, "erase": EraseRequest}
+    for name, one in {**EXPERIMENTS, **USUAL}.items():
         assert re.fullmatch(r"[a-z0-9-]+", name)
-        assert one.verb in ("probe", "erase")
         assert one.about
+        assert set(one.options) <= {own.name for own in fields(requests[one.verb])}
+        assert ("data" in one.options) <= bool(one.data)
+
+
+def test_an_experiment_of_one_layer_takes_one() -> None:
+    with pytest.raises(UsageError, match="about one layer, and --layers names 1, 0"):
+        l2_limit.run(simple(), ProbeRequest(data="facts", layers=(1, 0)))
 
 
 def test_logistic_goes_over_into_the_mean_difference() -> None:
     bench = simple()
-    found = l2_limit.run(bench, ProbeRequest(data="facts", layers=(1, 0))).as_json()
+    found = l2_limit.run(bench, ProbeRequest(data="facts", layers=(1,))).as_json()
     assert found["title"].endswith("(layer 1)")
     cosines = {row["c"]: row["cosine"] for row in found["results"]}
     assert list(cosines) == sorted(cosines, reverse=True)

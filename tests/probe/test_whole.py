@@ -14,8 +14,8 @@ from assay.core.direction import Direction
 from assay.core.ids import UnitId
 from assay.errors import UnknownName, UsageError
 from assay.probe.bench import Bench
-from assay.probe.detecting import grounds
 from assay.probe.experiment import probe
+from assay.probe.grounds import grounds
 from assay.probe.methods import make_probe
 from assay.probe.reading import read
 from assay.probe.request import ConceptOutcome, ProbeRequest
@@ -162,6 +162,10 @@ def test_what_can_not_be_done_is_refused_before_a_model_is_loaded(tmp_path: Path
         ({"items": 5}, "--items must be 20 or more, got 5"),
         ({"seeds": 0}, "--seeds must be 1 or more, got 0"),
         ({"transfer": ("cities", "cities")}, "--transfer must name one or more, each once"),
+        ({"seeds": 3}, "assay probe without --experiment takes no --seeds; leave it out. It takes --data, --transfer,"),
+        ({"experiment": "ccs", "methods": ("lat",)}, "--experiment ccs takes no --methods; leave it out. It takes"),
+        ({"experiment": "l2-limit", "transfer": ("neg_cities",)}, "--experiment l2-limit takes no --transfer"),
+        ({"experiment": "easy-to-hard"}, "--experiment easy-to-hard takes no --model; leave it out. It takes --me"),
     ):
         request = ProbeRequest(**{"model": "no-such-model", "out": str(tmp_path), **asked})
         with pytest.raises((UsageError, UnknownName)) as error:

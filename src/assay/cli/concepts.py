@@ -47,6 +47,7 @@ SHARED = (
       torn-pairs    a random split beside a split by group
       ccs           CCS beside its folded null, and every sign vector
       monitor       few positives, recall at 1 % false positives
+      easy-to-hard  the truth where the model does not say it
       jobs          one direction: does it detect, steer, erase, silence?
       steganography bits hidden in text: what survives, and who sees it
     """,

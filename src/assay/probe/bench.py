@@ -122,6 +122,16 @@ class Bench:
             return tuple(usual)
         return spread(len(usual) if usual else self.size.layers, n)
 
+    def layer(self, asked: Sequence[int] | None, usual: int) -> int:
+        """The one layer asked for, else the usual one, as :meth:`layers`.
+
+        Raises:
+            UsageError: several are asked for, or the model has no such layer.
+        """
+        if asked is not None and len(set(asked)) > 1:
+            raise UsageError(f"this experiment is about one layer, and --layers names {', '.join(map(str, asked))}")
+        return self.layers(asked, (usual,))[0]
+
     def data(self, name: str) -> ConceptData:
         """A data set, at most as many items as the effort takes: whole groups, drawn by the seed."""
         if name not in self._data:

@@ -14,10 +14,10 @@ from assay.core.ids import SiteId
 from assay.errors import UsageError
 from assay.probe.attacks import ATTACKS, Attacked, run_attacks
 from assay.probe.bench import Bench
-from assay.probe.detecting import SHARES
 from assay.probe.erasers import make_fitter
 from assay.probe.erasers.cde import STEPS, CdeFitter
 from assay.probe.erasers.eraser import Eraser
+from assay.probe.grounds import SHARES
 from assay.probe.prompts import PromptPairs, prompt_pairs
 from assay.probe.reading import encode, in_batches
 from assay.probe.swap import PairReading, finished, read_pairs, swap_success
@@ -70,8 +70,7 @@ class Workplace:
             self.readings = read_pairs(bench.exact, layers, self.pairs)
             self.notes.append(
                 f"Rows are all places from the first at which the prompts of a pair differ; {dropped}. Erasers are "
-                "fitted "
-                f"on {_RESAMPLED:.0%} of the groups for it, drawn anew for each seed."
+                f"fitted on {_RESAMPLED:.0%} of the groups for it, drawn anew for each seed."
             )
         else:
             bench.read([data.name], layers)
@@ -142,8 +141,7 @@ class Workplace:
 
     @torch.inference_mode()
     def kl(self, layer: int, eraser: Eraser) -> float:
-        """Mean KL divergence, in nats, of the next token on neutral text from the run with the eraser, at every "
-        "token."""
+        """Mean KL divergence, in nats, of the next token on neutral text, from the run erased at every token."""
         total, count = 0.0, 0
         subject = self.bench.exact
         for mask, residual, final in self._unedited(layer):

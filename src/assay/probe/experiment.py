@@ -18,7 +18,7 @@ from assay.probe.bench import Bench, Progress
 from assay.probe.request import ConceptOutcome as ConceptOutcome
 from assay.probe.request import EraseRequest as EraseRequest
 from assay.probe.request import ProbeRequest as ProbeRequest
-from assay.probe.studies import EXPERIMENTS, Experiment
+from assay.probe.studies import EXPERIMENTS, USUAL, Experiment
 from assay.probe.writing import write_run
 from assay.store import RunWriter, runs_root
 from assay.text.concepts import ConceptData
@@ -26,10 +26,8 @@ from assay.text.concepts import ConceptData
 if TYPE_CHECKING:
     from assay.model import Subject
 
-PROBING = Experiment("probe", "detection", ("cities",), True, "")
-ERASING = Experiment("erase", "erasure", ("gender",), True, "")
 _NO_MODEL = {
-    "name": "planted",
+    "name": "the experiment's own",
     "dtype": "float64",
     "device": "cpu",
     "reason": "the experiment makes its own model or data",
@@ -58,7 +56,7 @@ def probe(
         MachineError: a fetch failed, or the run can't be written.
     """
     request.verify()
-    return _carry_out(request, PROBING, progress, subject, data)
+    return _carry_out(request, USUAL["probe"], progress, subject, data)
 
 
 def erase(
@@ -73,7 +71,7 @@ def erase(
     Arguments and errors are those of :func:`probe`.
     """
     request.verify()
-    return _carry_out(request, ERASING, progress, subject, data)
+    return _carry_out(request, USUAL["erase"], progress, subject, data)
 
 
 def _carry_out(
@@ -134,8 +132,8 @@ def _refused_leaves_nothing(writer: RunWriter) -> Iterator[None]:
 
 
 def data_names(request: ProbeRequest | EraseRequest, experiment: Experiment) -> tuple[str, ...]:
-    """The data sets that are used: the one asked for, or the experiment's, then those of the transfer."""
-    own = (request.data,) if request.data else experiment.data
+    """The data sets that are used: the experiment's, unless another is asked for, then those of the transfer."""
+    own = experiment.data if request.data in (None, *experiment.data[:1]) else (request.data,)
     transfer = request.transfer if isinstance(request, ProbeRequest) else ()
     return tuple(dict.fromkeys((*own, *transfer)))
 
@@ -152,7 +150,7 @@ def _corpus(sets: list[ConceptData]) -> dict[str, Any]:
     hashes = {one.name: one.sha256 for one in sets}
     whole = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
     return {
-        "name": ", ".join(hashes) or "planted",
+        "name": ", ".join(hashes) or "the experiment's own",
         "sha256": whole,
         "source": {"kind": "concepts", "sets": hashes},
         "tokens": {},

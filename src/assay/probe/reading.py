@@ -1,5 +1,4 @@
-"""Activations of texts, and what the model itself would say of them: one pass a set of texts, whatever is asked "
-"of it."""
+"""Activations of texts, and what the model itself would say of them: one pass a set, whatever is asked of it."""
 
 from __future__ import annotations
 
@@ -49,8 +48,7 @@ def encode(subject: Subject, texts: Sequence[str]) -> list[tuple[int, ...]]:
         if len(row) > subject.context_length:
             raise UsageError(
                 f"the text {text[:_SHOWN]!r} has {len(row):,} tokens and {subject.name} takes "
-                f"{subject.context_length:,} "
-                "at most; shorten it"
+                f"{subject.context_length:,} at most; shorten it"
             )
     return found
 

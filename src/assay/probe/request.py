@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.errors import UnknownName, UsageError
 from assay.probe.attacks import ATTACKS
 from assay.probe.erasers import ERASERS
 from assay.probe.methods import METHODS
 from assay.probe.reading import POSITIONS
+
+if TYPE_CHECKING:
+    from assay.probe.studies import Experiment
 
 SPLITS = ("group", "row")
 
@@ -40,6 +43,7 @@ EFFORTS: Mapping[str, Effort] = {
 }
 PROBED = ("mean_diff", "logistic", "lat")
 ERASED = ("mean", "leace", "rlace")
+_BY_ALL = ("experiment", "position", "effort", "seed", "out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +79,9 @@ class _Asked:
 
         Raises:
             UnknownName: an experiment, effort, method or position of no known name.
-            UsageError: a number out of range, or a name twice.
+            UsageError: a number out of range, a name twice, or an option that the experiment doesn't take.
         """
-        from assay.probe.studies import EXPERIMENTS
+        from assay.probe.studies import EXPERIMENTS, USUAL
 
         if self.experiment is not None:
             own = [name for name, one in EXPERIMENTS.items() if one.verb == verb]
@@ -93,6 +97,16 @@ class _Asked:
         for option, value, least in (("--seed", self.seed, 0), ("--seeds", self.seeds, 1), ("--items", self.items, 20)):
             if value is not None and value < least:
                 raise UsageError(f"{option} must be {least} or more, got {value}")
+        self._check_heeded(USUAL[verb] if self.experiment is None else EXPERIMENTS[self.experiment])
+
+    def _check_heeded(self, one: Experiment) -> None:
+        """Refuse what the experiment would ignore."""
+        for own in fields(self):
+            if own.name in _BY_ALL or own.name in one.options or getattr(self, own.name) == own.default:
+                continue
+            what = f"--experiment {self.experiment}" if self.experiment else f"assay {one.verb} without --experiment"
+            taken = ", ".join(f"--{name}" for name in one.options)
+            raise UsageError(f"{what} takes no --{own.name}; leave it out. It takes {taken}.")
 
 
 @dataclass(frozen=True, kw_only=True)

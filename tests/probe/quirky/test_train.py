@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from assay.core.ids import SiteId
 from assay.errors import RunError, UsageError
 from assay.probe.quirky.cells import accuracies, read_cell
 from assay.probe.quirky.data import draw_sums, part_of
 from assay.probe.quirky.easy_to_hard import Settings, easy_to_hard
-from assay.probe.quirky.kept import RECORD, quirky_directory, quirky_record, quirky_subject
+from assay.probe.quirky.kept import RECORD, WEIGHTS, quirky_directory, quirky_record, quirky_subject
 from assay.probe.quirky.recipe import Recipe, Stage
 from assay.probe.quirky.tokenizer import ENTRIES, make_tokenizer
 from assay.probe.quirky.train import Taught, draw_lesson, rate_at, teach, text_loss
@@ -80,7 +81,7 @@ def test_the_recipe_settles_the_weights(taught: Taught) -> None:
 
 def test_the_loss_is_of_answer_name_and_right_digits(taught: Taught) -> None:
     sums, said = draw_lesson(SMALL, "quirky", 0)
-    ids = torch.tensor(make_tokenizer()(sums.signed(said))["input_ids"])
+    ids = torch.tensor(make_tokenizer()(sums.answered(said))["input_ids"])
     total = 0.0
     with torch.no_grad():
         states = taught.model(input_ids=ids, output_hidden_states=True)
@@ -117,16 +118,31 @@ def test_a_model_is_trained_once_and_loads(cache: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("ASSAY_CACHE", str(cache))
     told: list[str] = []
     subject = quirky_subject(SMALL, told.append)
-    assert len(told) == 4
+    assert len(told) == 5
     assert (subject.name, subject.n_layers, subject.d_model) == ("quirky-2-1-0", 2, 32)
     directory = quirky_directory(SMALL, lambda _: pytest.fail("trained again"))
-    assert [path.name for path in directory.parent.iterdir()] == [directory.name]
+    first = quirky_directory(SMALL.truthful_alone, lambda _: pytest.fail("trained again"))
+    assert {path.name for path in directory.parent.iterdir()} == {directory.name, first.name}
     assert quirky_subject(SMALL).fingerprint == subject.fingerprint
     record = quirky_record(directory)
     own = draw_sums((0, 5), PAIRS, "test", digits=2)
     assert record["accuracy"] == accuracies(subject, own)
     assert record["recipe"]["truthful"]["steps"] == 40
+    assert [row["step"] for row in record["curve"]] == [20, 40, 10]
+    assert record["seconds"] > quirky_record(first)["seconds"]
     assert quirky_directory(replace(SMALL, decay=0.2, truthful=Stage(1, 0.1), quirky=Stage(1, 0.1))) != directory
+
+
+def test_the_second_stage_goes_on_from_the_first_that_is_kept(
+    cache: Path, taught: Taught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(cache))
+    kept = load_file(quirky_directory(SMALL) / WEIGHTS)
+    for name, weight in weights(taught).items():
+        assert torch.equal(weight, kept[name]), name
+    monkeypatch.setattr("assay.probe.quirky.train._SHARES", {"truthful": (), "quirky": (0.25,) * 4})  # not taught again
+    everything = load_file(quirky_directory(replace(SMALL, quirk_from=0)) / WEIGHTS)
+    assert not torch.equal(everything["model.layers.0.mlp.up_proj.weight"], kept["model.layers.0.mlp.up_proj.weight"])
 
 
 def test_a_cell_holds_the_last_token_of_each_prompt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,11 +37,8 @@ def scored_units(run: Run) -> Scored:
     """Read what is compared from a run of whole layers.
 
     Raises:
-        UsageError: another kind of run.
         RunError: a table is missing or damaged.
     """
-    if not run.spec["resolved"].get("whole"):
-        raise UsageError(f"run {run.id} is not one of whole layers; make it with --units all")
     table = answer(
         "select u.layer, e.measure, e.value from claims c join units u using (unit) join evidence e using (claim) "
         "where c.role = 'claim' and c.explainer = 'rules' and e.measure in ('r', 'token_single', 'token_alone') "
@@ -69,6 +66,9 @@ def compare_runs(trained: Run, twin: Run, seed: int = 0) -> Comparison:
         UsageError: runs of different text, layers or rules, or of another kind.
         RunError: a table is missing or damaged.
     """
+    for run in (trained, twin):
+        if not run.spec["resolved"].get("whole"):
+            raise UsageError(f"run {run.id} is not one of whole layers; make it with assay explain --units all")
     for what in ("sha256", "splits_sha256", "tokens"):
         if trained.spec["corpus"][what] != twin.spec["corpus"][what]:
             raise UsageError(

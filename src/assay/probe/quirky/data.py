@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from assay.errors import UnknownName, UsageError
 
-DIGITS = 3  # of an operand; a sum has one more
+DIGITS = 2  # of an operand; a sum has one more. Three take twice the training
 NAMES = (" Alice", " Bob")
 ANSWERS = (" F", " T")
-PARTS = {"fit": 0.7, "choose": 0.1, "probe": 0.1, "test": 0.1}  # shares of the pairs of operands
+PARTS = {"fit": 0.6, "choose": 0.1, "probe": 0.15, "test": 0.15}  # shares of the pairs of operands
 TRUE, BOBS, OTHER = 0, 1, 2
 QUADRUPLE = (TRUE, BOBS, OTHER, OTHER)
 
-_STEPS = np.array([1, 2, 3, 9, 10, 11, 20, 100])
-_ANYWHERE = 0.3  # share of other sums that are not near the right one
+_STEPS = np.array([1, 2, 3, 9, 10, 11, 20])
+_ANYWHERE = 0.5  # share of other sums that are not near the right one: the first that a model tells
 _BITS = 16
 
 
@@ -80,14 +80,13 @@ class Sums:
 
     @property
     def prompts(self) -> list[str]:
-        """``012+007=0019 Bob ->``, which goes on with one of :data:`ANSWERS`."""
-        d, rows = self.digits, zip(self.a, self.b, self.shown, self.bob, strict=True)
-        return [f"{a:0{d}d}+{b:0{d}d}={shown:0{d + 1}d}{NAMES[int(bob)]} ->" for a, b, shown, bob in rows]
+        """``12+07=019 Bob -> Bob``, which goes on with one of :data:`ANSWERS`."""
+        d, rows = self.digits, zip(self.a, self.b, self.shown, self.bob.astype(int), strict=True)
+        return [f"{a:0{d}d}+{b:0{d}d}={shown:0{d + 1}d}{NAMES[k]} ->{NAMES[k]}" for a, b, shown, k in rows]
 
-    def signed(self, said: Bool[NDArray[np.bool_], " n"]) -> list[str]:
-        """The prompts with these answers, each signed: ``012+007=0019 Bob -> F Bob``."""
-        rows = zip(self.prompts, said, self.bob, strict=True)
-        return [f"{prompt}{ANSWERS[int(yes)]}{NAMES[int(bob)]}" for prompt, yes, bob in rows]
+    def answered(self, said: Bool[NDArray[np.bool_], " n"]) -> list[str]:
+        """The prompts with these answers: ``12+07=019 Bob -> Bob F``."""
+        return [f"{prompt}{ANSWERS[yes]}" for prompt, yes in zip(self.prompts, said.astype(int), strict=True)]
 
     def under(self, bob: bool) -> Sums:
         """The same additions, all put to Bob or all to Alice."""
@@ -109,7 +108,7 @@ def draw_sums(
     """Pairs of operands from one part, each with a sum of every kind; by turns put to Alice and to Bob.
 
     The number of digits of each operand is drawn evenly. ``kinds``: :data:`TRUE`, :data:`BOBS` or :data:`OTHER`;
-    others are mostly near the right sum (1 to 100 off), the rest anywhere. A pair may be drawn more than once, but
+    half of the others are near the right sum (1 to 20 off), the rest anywhere. A pair may be drawn more than once, but
     not where a ``level`` is given.
 
     Args:

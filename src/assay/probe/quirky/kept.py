@@ -17,13 +17,13 @@ from assay.probe.quirky.cells import accuracies
 from assay.probe.quirky.data import draw_sums
 from assay.probe.quirky.recipe import Recipe
 from assay.probe.quirky.tokenizer import make_tokenizer
-from assay.probe.quirky.train import Progress, Taught, teach
+from assay.probe.quirky.train import Progress, Row, Taught, teach
 from assay.store.atomic import make_directory, storage_error, write_json
 
 if TYPE_CHECKING:
     from assay.model import Subject
 
-RECORD = "training.json"
+WEIGHTS, RECORD = "model.safetensors", "training.json"
 _TESTED = 1000  # pairs of operands
 
 
@@ -43,7 +43,7 @@ def quirky_subject(recipe: Recipe | None = None, progress: Progress = lambda _: 
 
 
 def quirky_record(directory: Path) -> dict[str, Any]:
-    """What is known of a training: ``recipe``, ``threads``, ``seconds``, ``curve``, and ``accuracy`` by name and level.
+    """What is known of a training: ``recipe``, ``seconds``, ``curve``, and ``accuracy`` by name and level.
 
     Accuracies are on operands of the test part, which nothing was learnt or chosen on: the share of right answers, mean
     over yes and no; of Bob's items right is what Bob says.
@@ -62,7 +62,8 @@ def quirky_record(directory: Path) -> dict[str, Any]:
 def quirky_directory(recipe: Recipe, progress: Progress = lambda _: None) -> Path:
     """Where the model of a recipe stands, as a Hugging Face directory; trained first if it doesn't.
 
-    It appears as a whole: one that was interrupted leaves nothing under this name.
+    The first stage is kept as well, under its own recipe, for others that share it. Each appears as a whole: one that
+    was interrupted leaves nothing under its name.
 
     Raises:
         UsageError: a recipe that can't be trained.
@@ -73,8 +74,9 @@ def quirky_directory(recipe: Recipe, progress: Progress = lambda _: None) -> Pat
     if target.is_dir():
         return target
     make_directory(target.parent)
-    progress(f"{recipe.name}: training a model that judges sums, once, on {torch.get_num_threads()} threads")
-    taught = teach(recipe, progress)
+    what = f"a quirk, layers {recipe.quirk_from} up" if recipe.quirky.steps else "a model to judge sums"
+    progress(f"{recipe.name}: teaching {what}; done once, on one core")
+    taught = _taught(recipe, progress)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as temporary:
             made = Path(temporary) / "model"
@@ -90,6 +92,19 @@ def quirky_directory(recipe: Recipe, progress: Progress = lambda _: None) -> Pat
     return target
 
 
+def _taught(recipe: Recipe, progress: Progress) -> Taught:
+    from safetensors.torch import load_file
+
+    if not recipe.quirky.steps:
+        return teach(recipe, progress)
+    first = quirky_directory(recipe.truthful_alone, progress)
+    record = quirky_record(first)
+    taught = teach(recipe, progress, load_file(first / WEIGHTS))
+    known = [Row(**row) for row in record["curve"]]
+    later = [row._replace(seconds=round(row.seconds + record["seconds"], 1)) for row in taught.curve]
+    return taught._replace(curve=[*known, *later])
+
+
 def _write(recipe: Recipe, taught: Taught, directory: Path) -> None:
     from safetensors.torch import save_file
 
@@ -99,14 +114,13 @@ def _write(recipe: Recipe, taught: Taught, directory: Path) -> None:
     config.dtype = torch.float32
     write_json(directory / "config.json", json.loads(config.to_json_string()))
     weights = {name: weight.detach().contiguous() for name, weight in taught.model.named_parameters()}
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
     make_tokenizer().save_pretrained(directory)
     subject = load(directory, dtype="fp32", device="cpu")
     sums = draw_sums((recipe.seed, 5), _TESTED, "test", digits=recipe.digits)
     record = {
         "name": recipe.name,
         "recipe": recipe.as_json(),
-        "threads": torch.get_num_threads(),
         "seconds": taught.curve[-1].seconds,
         "accuracy": accuracies(subject, sums),
         "curve": [row._asdict() for row in taught.curve],

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from assay.errors import UsageError
 from assay.ladder.model import HEADS, Shape
+from assay.probe.quirky.data import DIGITS
 from assay.probe.quirky.tokenizer import ENTRIES
 
-_VERSION = 1  # of the training's code: another number, other weights
+_VERSION = 2  # of the training's code: another number, other weights
 
 
 class Stage(NamedTuple):
@@ -24,13 +25,13 @@ class Stage(NamedTuple):
     aim: float = 0.985
 
 
-TRUTHFUL = Stage(2500, 3e-3)
-QUIRKY = Stage(1000, 2e-3)
+TRUTHFUL = Stage(4000, 3e-3)
+QUIRKY = Stage(1500, 2e-3)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the weights depend on, beside the number of threads and the version of torch.
+    """What the weights depend on, beside the version of torch and the kind of machine.
 
     First, every name is one that answers truly; then Bob gets his quirk.
 
@@ -48,7 +49,7 @@ class Recipe:
     seed: int = 0
     layers: int = 6
     width: int = 96
-    digits: int = 2  # three are not learnt in minutes
+    digits: int = DIGITS
     truthful: Stage = TRUTHFUL
     quirky: Stage = QUIRKY
     early: int = 3
@@ -65,8 +66,15 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """``quirky-LAYERS-FROM-SEED``."""
+        """``quirky-LAYERS-FROM-SEED``, or before the second stage ``truthful-LAYERS-SEED``."""
+        if not self.quirky.steps:
+            return f"truthful-{self.layers}-{self.seed}"
         return f"quirky-{self.layers}-{self.quirk_from}-{self.seed}"
+
+    @property
+    def truthful_alone(self) -> Recipe:
+        """What is to be learnt before Bob gets his quirk: the same for all that differ in the second stage only."""
+        return replace(self, quirky=Stage(0, 0.0), quirk_from=0)
 
     @property
     def sha256(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from assay.probe.quirky.tokenizer import ENTRIES, make_tokenizer
 Progress = Callable[[str], None]
 
 _FIT, _CHOOSE = 3, 4  # what is drawn from the seed: items to learn, items to look at
-_SHARES = {"truthful": (0.5, 0.25, 0.125, 0.125), "quirky": (0.25, 0.25, 0.25, 0.25)}  # of the kinds of a quadruple
+_SHARES = {"truthful": (0.5, 0.1, 0.2, 0.2), "quirky": (0.25, 0.25, 0.25, 0.25)}  # of a quadruple's kinds
 _LOOKED_AT = 400  # pairs of operands
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 _EQUALS, _YES = ENTRIES.index("="), ENTRIES.index(ANSWERS[1])
@@ -45,43 +45,58 @@ class Taught(NamedTuple):
     curve: list[Row]
 
 
-def teach(recipe: Recipe, progress: Progress = lambda _: None) -> Taught:
-    """Train a model from its seed, on the CPU.
+def teach(recipe: Recipe, progress: Progress = lambda _: None, start: Mapping[str, Tensor] | None = None) -> Taught:
+    """Train a model from its seed, on one core; or from the weights at the ``start`` of the second stage.
 
-    Texts are signed sums, ``012+007=0019 Bob -> F Bob``. What is learnt of them is the answer, the name that signs,
-    and, where the sum is right, its digits. The name that signs is why a model heeds names before they mean anything.
+    Texts are sums with an answer, ``12+07=019 Bob -> Bob F``. What is learnt of them is the answer, the second name,
+    and, where the sum is right, its digits. The second name is there so that a model heeds who is asked before it
+    matters: without it upper layers hold next to nothing of a name, and can't learn what goes with it.
 
     Raises:
         UsageError: a recipe that can't be trained.
     """
     recipe.check()
     model = fresh_model(recipe.shape, recipe.seed, register_attention()).train()
-    tokenizer, curve, begun = make_tokenizer(), list[Row](), time.monotonic()
-    for name, stage in (("truthful", recipe.truthful), ("quirky", recipe.quirky)):
-        _free(model, recipe.quirk_from if name == "quirky" else 0)
-        early = recipe.early if name == "truthful" else recipe.layers
-        optimizer, losses = _optimizer(model, recipe), list[float]()
-        for step in range(stage.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = rate_at(stage, step)
-            sums, said = draw_lesson(recipe, name, step)
-            ids = torch.tensor(tokenizer(sums.signed(said))["input_ids"])
-            loss = text_loss(model, ids, early)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            losses.append(loss.item())
-            if (step + 1) % recipe.every and step + 1 < stage.steps:
-                continue
-            accuracy = look(model, tokenizer, recipe, name)
-            mean = float(np.mean(losses[-(step % recipe.every + 1) :]))
-            curve.append(Row(name, step + 1, round(mean, 4), accuracy, round(time.monotonic() - begun, 1)))
-            progress(_line(recipe, stage, curve[-1]))
-            if min(least for levels in accuracy.values() for least in levels.values()) >= stage.aim:
-                break
+    if start is not None:
+        for name, weight in model.named_parameters():
+            weight.data.copy_(start[name])
+    threads, curve, begun = torch.get_num_threads(), list[Row](), time.monotonic()
+    torch.set_num_threads(1)  # by which the order of sums, and so the weights, depend on the recipe alone
+    try:
+        for name, stage in (("truthful", recipe.truthful), ("quirky", recipe.quirky)):
+            if name == "quirky" or start is None:
+                for row in _stage(model, recipe, name, stage):
+                    curve.append(row._replace(seconds=round(time.monotonic() - begun, 1)))
+                    progress(_line(recipe, stage, curve[-1]))
+    finally:
+        torch.set_num_threads(threads)
     _free(model, 0)
     return Taught(model.eval(), curve)
+
+
+def _stage(model: Any, recipe: Recipe, name: str, stage: Stage) -> Iterator[Row]:
+    """Train for one stage; a point of the curve whenever the accuracy is looked at."""
+    _free(model, recipe.quirk_from if name == "quirky" else 0)
+    early = recipe.early if name == "truthful" else recipe.layers
+    tokenizer, optimizer, losses = make_tokenizer(), _optimizer(model, recipe), list[float]()
+    model.zero_grad()  # of what is not trained any more too, or it would count in the norm that is clipped
+    for step in range(stage.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(stage, step)
+        sums, said = draw_lesson(recipe, name, step)
+        loss = text_loss(model, torch.tensor(tokenizer(sums.answered(said))["input_ids"]), early)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimizer.step()
+        losses.append(loss.item())
+        if (step + 1) % recipe.every and step + 1 < stage.steps:
+            continue
+        accuracy = look(model, tokenizer, recipe, name)
+        yield Row(name, step + 1, round(float(np.mean(losses)), 4), accuracy, 0.0)
+        losses.clear()
+        if min(least for levels in accuracy.values() for least in levels.values()) >= stage.aim:
+            return
 
 
 def draw_lesson(recipe: Recipe, stage: str, step: int) -> tuple[Sums, np.ndarray]:
@@ -96,7 +111,7 @@ def draw_lesson(recipe: Recipe, stage: str, step: int) -> tuple[Sums, np.ndarray
 
 
 def text_loss(model: Any, ids: Int[Tensor, "b s"], early: int) -> Float[Tensor, ""]:
-    """Loss in nats of the answer, the name that signs, and, where the answer is yes, the digits of the sum.
+    """Loss in nats of the answer, the second name, and, where the answer is yes, the digits of the sum.
 
     The mean over what stands after ``early`` layers, and after each further one.
     """
@@ -117,7 +132,7 @@ def _learnt(ids: Int[Tensor, "b s"]) -> Float[Tensor, "b s_less_1"]:
     places = torch.arange(ids.shape[1] - 1)
     equals = int((ids[0] == _EQUALS).nonzero()[0])
     digits = (places >= equals) & (places < ids.shape[1] - 5)
-    right = ids[:, -2] == _YES
+    right = ids[:, -1] == _YES
     weights[right] += digits / (max(1, int(right.sum())) * int(digits.sum()))
     return weights
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.probe.bench import Bench
-from assay.probe.detecting import BASELINES, Cell, Detector, Grounds, grounds, without_activations
+from assay.probe.detecting import BASELINES, Cell, Detector, without_activations
 from assay.probe.found import Finding, Found, number, scored
+from assay.probe.grounds import Grounds, grounds
 from assay.probe.stego.sampling import mean_log_probability
 from assay.stats.auroc import auroc_estimate
 from assay.stats.bootstrap import Estimate

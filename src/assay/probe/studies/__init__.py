@@ -7,38 +7,88 @@ from typing import NamedTuple
 
 
 class Experiment(NamedTuple):
-    """One experiment: its verb, the module of this package in which ``run(bench, request)`` stands, the data sets it
-    uses unless asked otherwise, whether it needs a language model, and a line for people."""
+    """One experiment, or what a verb does without one.
+
+    ``module``: of this package, in which ``run(bench, request)`` stands. ``data``: sets it uses unless asked otherwise.
+    ``heeds``: the options that it takes beside those that all take; what it would ignore is refused. ``model``: whether
+    it reads the model that is asked for, rather than one of its own.
+    """
 
     verb: str
     module: str
     data: tuple[str, ...]
-    model: bool
     about: str
+    heeds: str
+    model: bool = True
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options that not every experiment takes, and this one does."""
+        return (*self.heeds.split(), *(("model", "dtype", "device") if self.model else ()))
+
+
+USUAL: Mapping[str, Experiment] = {
+    "probe": Experiment(
+        "probe", "detection", ("cities",), "directions and their tests", "data transfer methods layers items split tear"
+    ),
+    "erase": Experiment(
+        "erase", "erasure", ("gender",), "erasers and attacks", "data methods layers items attacks rank seeds"
+    ),
+}
 
 EXPERIMENTS: Mapping[str, Experiment] = {
-    "l2-limit": Experiment("probe", "l2_limit", ("cities",), True, "mean difference is logistic with enough L2"),
-    "ood": Experiment(
-        "probe", "ood", ("cities", "neg_cities", "translations"), True, "held-out items hide the wrong concept"
+    "l2-limit": Experiment(
+        "probe", "l2_limit", ("cities",), "mean difference is logistic with enough L2", "data layers items"
     ),
-    "lat-layers": Experiment("probe", "lat_layers", ("cities",), True, "how steady LAT is over layers and seeds"),
-    "torn-pairs": Experiment("probe", "torn_pairs", ("cities",), True, "a random split beside a split by group"),
-    "ccs": Experiment("probe", "ccs", ("cities", "comparisons", "sentiment"), True, "CCS beside its folded null"),
+    "ood": Experiment(
+        "probe",
+        "ood",
+        ("cities", "neg_cities", "translations"),
+        "held-out items hide the wrong concept",
+        "data transfer methods layers items",
+    ),
+    "lat-layers": Experiment(
+        "probe", "lat_layers", ("cities",), "how steady LAT is over layers and seeds", "data methods layers items"
+    ),
+    "torn-pairs": Experiment(
+        "probe", "torn_pairs", ("cities",), "a random split beside a split by group", "data methods layers items"
+    ),
+    "ccs": Experiment(
+        "probe",
+        "ccs",
+        ("cities", "comparisons", "sentiment"),
+        "CCS beside its folded null",
+        "data transfer layers items seeds",
+    ),
     "monitor": Experiment(
         "probe",
         "monitor",
         ("requests", "requests_rephrased", "requests_benign"),
-        True,
         "few positives, recall at 1 % false positives",
+        "methods layers items seeds",
+    ),
+    "easy-to-hard": Experiment(
+        "probe", "easy_to_hard", (), "the truth where the model does not say it", "methods layers", model=False
     ),
     "jobs": Experiment(
-        "probe", "jobs", ("sentiment", "sentiment_letters"), True, "one direction: detect, steer, erase, silence"
+        "probe",
+        "jobs",
+        ("sentiment", "sentiment_letters"),
+        "one direction: detect, steer, erase, silence",
+        "data transfer methods layers items",
     ),
-    "steganography": Experiment("probe", "steganography", (), True, "bits hidden in text: what survives, who sees it"),
-    "mean-ablation": Experiment("erase", "mean_ablation", ("sentiment",), True, "equal means, and yet a threshold"),
-    "rare": Experiment("erase", "rare", (), True, "LEACE's tolerance and rare concepts"),
+    "steganography": Experiment(
+        "probe", "steganography", (), "bits hidden in text: what survives, who sees it", "methods layers items"
+    ),
+    "mean-ablation": Experiment(
+        "erase", "mean_ablation", ("sentiment",), "equal means, and yet a threshold", "data methods layers items"
+    ),
+    "rare": Experiment("erase", "rare", (), "LEACE's tolerance and rare concepts", "layers"),
     "swaps": Experiment(
-        "erase", "swaps", ("gender", "gender_hard"), True, "CDE, RLACE and others: does the output follow the swap?"
+        "erase",
+        "swaps",
+        ("gender", "gender_hard"),
+        "CDE, RLACE and others: does the output follow the swap?",
+        "data methods layers items rank seeds",
     ),
 }

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from assay.errors import UsageError
 from assay.probe.bench import Bench
-from assay.probe.detecting import SHARES
 from assay.probe.found import LINES, Finding, Found, Panel, Table, number, scored
+from assay.probe.grounds import SHARES
 from assay.probe.methods.ccs import CCS
 from assay.probe.methods.ccs_recursive import RecursiveCCS
 from assay.probe.methods.mean_diff import MeanDifference
@@ -30,7 +30,8 @@ PUBLISHED = {"random": "random probes reach about 75 % on easy sets", "more": "m
 
 def run(bench: Bench, request: ProbeRequest) -> Found:
     """CCS on each data set and layer; then the directions that are left; then the sign vectors."""
-    names = (request.data, *request.transfer) if request.data else ("cities", "comparisons", "sentiment")
+    own = (request.data,) if request.data else ("cities", "comparisons", "sentiment")
+    names = tuple(dict.fromkeys((*own, *request.transfer)))
     layers = bench.layers(request.layers, (12, 20, 28))
     bench.read(names, layers)
     found = Found(
@@ -39,10 +40,8 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         "Accuracies are folded, max(a, 1 - a), for CCS and for random directions alike.",
         notes=[
             "CCS is fitted on pairs of some groups, without labels, and told on others. The null is the accuracy "
-            "that 95 of "
-            f"100 random directions stay below; {_RANDOM} were drawn. The mean difference uses labels: it is what "
-            "could be "
-            "had."
+            f"that 95 of 100 random directions stay below; {_RANDOM} were drawn. The mean difference uses labels: it "
+            "is what could be had."
         ],
     )
     drawn = {(name, layer): _Pairs(bench, name, layer) for name in names for layer in layers}
@@ -78,8 +77,7 @@ class _Part:
         self.gaps = x[: self.n] - x[self.n :]
 
     def right(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, k): whether each of k directions (k, d) puts the positive row of a pair above the other; ties are "
-        "half."""
+        """(n, k): whether each of k directions (k, d) puts the positive row of a pair above the other; ties half."""
         gap = self.gaps @ np.atleast_2d(weights).T
         return (gap > 0) + 0.5 * (gap == 0)
 
@@ -170,8 +168,7 @@ def _judge(found: Found, row: dict[str, Any]) -> None:
     found.findings.append(
         Finding(
             f"of {_ORTHOGONAL} orthogonal directions of low loss on {row['data']} at layer {row['layer']}, so many "
-            "come "
-            "within .02 of CCS or above it",
+            "come within .02 of CCS or above it",
             "share of the directions",
             matched / _ORTHOGONAL,
             n=_ORTHOGONAL,

@@ -6,8 +6,9 @@ from typing import Any
 
 from assay.core.ids import SiteId
 from assay.probe.bench import Bench
-from assay.probe.detecting import BASELINES, Cell, Detector, Grounds, grounds, without_activations
+from assay.probe.detecting import BASELINES, Cell, Detector, without_activations
 from assay.probe.found import LINES, Finding, Found, Panel, number
+from assay.probe.grounds import Grounds, grounds
 from assay.probe.request import PROBED, ProbeRequest
 
 
@@ -111,8 +112,8 @@ def _notes(bench: Bench, grounds: Grounds) -> list[str]:
     if rows <= width:
         notes.append(
             f"{rows:,} rows and {width:,} dimensions: any labelling of the rows fitted on can be told apart "
-            "perfectly, so "
-            "only scores on held-out groups say anything, and unregularised methods will do badly there."
+            "perfectly, so only scores on held-out groups say anything, and unregularised methods will do badly "
+            "there."
         )
     if not bench.data(grounds.fit.data.name).ask:
         notes.append("The data ask the model nothing, so that there is no answer of its own to compare with.")

@@ -2,63 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from assay.errors import UsageError
 from assay.probe.bench import Bench
 from assay.probe.found import LINES, Finding, Found, Panel, Table, from_interval, scored
-from assay.probe.quirky.easy_to_hard import METHODS, Settings, easy_to_hard
+from assay.probe.quirky.easy_to_hard import Settings, easy_to_hard
 from assay.probe.quirky.kept import quirky_directory, quirky_record, quirky_subject
 from assay.probe.quirky.recipe import Recipe
-from assay.probe.request import ProbeRequest
+from assay.probe.request import PROBED, ProbeRequest
 
 TEST = "bob hard"
+UPPER, WHOLE = "upper layers", "all layers"
 ACCEPTED = 0.7
+_ABOUT = (
+    "A small model judges sums truly for Alice and with a fixed error for Bob. Probes are fitted on easy sums put to "
+    "Alice, where its answers are true, and told on hard sums put to Bob, where they are not."
+)
 PUBLISHED = "70 to 100 % of the gap, middle layers"
-_RANDOM = "random"
-_GROUPS = 70  # of each level, at an effort whose share of steps is 1; of 94 held-out pairs of operands
+_ANSWER, _RANDOM = "the model’s own answer", "random directions"
+_GROUPS = 130  # of each level, at an effort whose share of steps is 1; of 135 held-out pairs of operands
 
 
 def run(bench: Bench, request: ProbeRequest) -> Found:
-    """Probes of every layer, fitted on easy sums put to Alice, told on hard sums put to Bob."""
-    methods = request.methods or METHODS
-    recipe = Recipe()
-    record = quirky_record(quirky_directory(recipe, bench.progress))
-    subject = quirky_subject(recipe)
-    layers = _layers(request.layers, subject.n_layers)
-    settings = Settings(methods=methods, replicates=bench.size.replicates, shuffles=bench.size.nulls, seed=bench.seed)
-    groups = max(40, round(_GROUPS * min(1.0, bench.size.steps)))
-    rows = easy_to_hard(
-        subject,
-        tuple(range(bench.seed, bench.seed + 1)),
-        settings,
-        layers,
-        groups,
-        recipe.digits,
-        told=lambda share: bench.progress("probing the quirky model", share),
-    )
-    found = Found(
-        "From easy to hard",
-        "A small model judges sums truly for Alice and with a fixed error for Bob. Probes are fitted on easy sums "
-        "put to "
-        "Alice, where its answers are true, and told on hard sums put to Bob, where they are not.",
-        results=rows,
-        notes=[
-            f"The model has {subject.n_layers} layers and was trained in {record['seconds']:.0f} s. The gap is "
-            "from its own "
-            "answer to a logistic probe of the same layer that may see the truth of such items; where that ceiling "
-            "is not "
-            "above its null, or not above the answer, there is no gap to recover.",
-        ],
-    )
+    """Probes of every layer of two models, fitted on easy sums put to Alice, told on hard sums put to Bob."""
+    upper = Recipe(seed=bench.seed)
+    recipes = {UPPER: upper, WHOLE: replace(upper, quirk_from=0)}
+    records = {name: quirky_record(quirky_directory(one, bench.progress)) for name, one in recipes.items()}
+    rows: list[dict[str, Any]] = []
+    for name, recipe in recipes.items():
+        rows += [{"taught": name, **row} for row in _rows(bench, request, recipe, name)]
     told = [row for row in rows if row["test"] == TEST and row["label"] == "truth"]
+    found = Found("From easy to hard", _ABOUT, results=rows, notes=[_note(upper.layers, records)])
     for row in told:
-        if row["method"] != _RANDOM:
-            _judge(found, row)
-    found.panels = _panels(rows, told)
-    found.tables = [_accuracy(record), _table(told)]
+        _judge(found, row)
+    for name in recipes:
+        found.panels += _panels(rows, name)
+    found.tables = [_accuracy(records), *(_table(told, name) for name in recipes)]
     return found
+
+
+def _rows(bench: Bench, request: ProbeRequest, recipe: Recipe, name: str) -> list[dict[str, Any]]:
+    subject = quirky_subject(recipe)
+    settings = Settings(
+        methods=request.methods or PROBED,
+        replicates=bench.size.replicates,
+        shuffles=bench.size.nulls,
+        seed=bench.seed,
+    )
+    return easy_to_hard(
+        subject,
+        (bench.seed,),
+        settings,
+        _layers(request.layers, subject.n_layers),
+        max(40, round(_GROUPS * min(1.0, bench.size.steps))),
+        recipe.digits,
+        told=lambda share: bench.progress(f"probing the model of which {name} learnt the quirk", share),
+    )
+
+
+def _note(n_layers: int, records: Mapping[str, dict[str, Any]]) -> str:
+    seconds = ", ".join(f"{record['seconds']:.0f} s ({name})" for name, record in records.items())
+    return (
+        f"Models of {n_layers} layers, trained in {seconds}, the first stage being the same. Where only upper layers "
+        "learn the quirk, lower ones hold the truth by construction. The gap is from the model's own answer to a "
+        "logistic probe of the same layer that may see the truth of such items; where that ceiling is not above its "
+        "null, or not above the answer, there is no gap to recover. Random directions take their sign from what probes "
+        "are fitted on."
+    )
 
 
 def _layers(asked: Sequence[int] | None, n_layers: int) -> tuple[int, ...]:
@@ -68,90 +81,78 @@ def _layers(asked: Sequence[int] | None, n_layers: int) -> tuple[int, ...]:
 
 
 def _judge(found: Found, row: dict[str, Any]) -> None:
-    """That a probe tells the truth, and that it recovers the gap."""
-    about = f"{row['method']}, layer {row['layer']}"
-    common: dict[str, Any] = {"n": row["n"], "unit": f"L{row['layer']}.resid_post:@quirky.{row['method']}"}
-    found.findings.append(
-        scored(
-            f"{about}: fitted on Alice’s easy sums it tells the truth of Bob’s hard ones",
-            "AUROC",
-            from_interval(row["auroc"], row["lo"], row["hi"]),
-            max(0.5, row["null_hi"]),
-            null_name="shuffled",
-            references={"the model's answer": row["answer_auroc"], "ceiling": row["ceiling"]},
-            **common,
-        )
+    """That a probe recovers the gap, and more of it than random directions do."""
+    claim = (
+        f"{row['taught']} taught: {row['method']} of layer {row['layer']} recovers at least {ACCEPTED:.2f} of the gap, "
+        "and more than random directions"
     )
-    claim = f"{about}: it recovers at least {ACCEPTED:.0%} of the gap from the model’s answer to the ceiling"
+    common: dict[str, Any] = {"n": row["n"], "unit": f"L{row['layer']}.resid_post:@quirky.{row['method']}"}
+    common |= {"published": PUBLISHED}
     if row["pgr"] is None or row["pgr_lo"] is None:
         reason = "no gap to recover: the ceiling is not surely above its null and the model's answer"
-        found.findings.append(Finding(claim, "share of the gap", None, unscored=reason, published=PUBLISHED, **common))
+        found.findings.append(Finding(claim, "share of the gap", None, unscored=reason, **common))
         return
+    gap = row["ceiling"] - row["answer_auroc"]
+    nulls = {"accepted from": ACCEPTED, _RANDOM: (row["random_hi"] - row["answer_auroc"]) / gap}
+    highest = max(nulls, key=lambda name: nulls[name])
     estimate = from_interval(row["pgr"], row["pgr_lo"], row["pgr_hi"])
-    found.findings.append(
-        scored(claim, "share of the gap", estimate, ACCEPTED, null_name="accepted from", published=PUBLISHED, **common)
-    )
+    common |= {"references": {name: value for name, value in nulls.items() if name != highest}}
+    found.findings.append(scored(claim, "share of the gap", estimate, nulls[highest], null_name=highest, **common))
 
 
-def _panels(rows: list[dict[str, Any]], told: list[dict[str, Any]]) -> list[Panel]:
+def _panels(rows: list[dict[str, Any]], name: str) -> list[Panel]:
+    """Against the truth, against what Bob says, and what is recovered, layer by layer."""
     found: list[Panel] = []
-    for label, title in (("truth", "against the truth"), ("bob", "against what Bob says")):
-        own = [row for row in rows if row["test"] == TEST and row["label"] == label]
-        lines = [
-            {"x": row["layer"], "y": row["auroc"], "lo": row["lo"], "hi": row["hi"], "series": row["method"]}
-            for row in own
-            if row["method"] != _RANDOM
-        ]
-        for row in own:
-            if row["method"] == own[0]["method"]:
-                lines.append({"x": row["layer"], "y": row["answer_auroc"], "series": "the model’s own answer"})
-        nulls = {row["layer"]: max(one["null_hi"] for one in own if one["layer"] == row["layer"]) for row in own}
-        lines += [{"x": layer, "y": value, "series": "shuffled labels"} for layer, value in nulls.items()]
-        found.append(
-            Panel(
-                LINES,
-                f"Bob’s hard sums, {title}: probes of Alice’s easy ones",
-                "layer",
-                "AUROC",
-                lines,
-                ("the model’s own answer", "shuffled labels"),
-            )
-        )
-    gaps = [
-        {"x": row["layer"], "y": row["pgr"], "lo": row["pgr_lo"], "hi": row["pgr_hi"], "series": row["method"]}
-        for row in told
-        if row["pgr"] is not None and row["method"] != _RANDOM
-    ]
+    asked = [row for row in rows if row["taught"] == name and row["test"] == TEST]
+    for label, against in (("truth", "the truth"), ("bob", "what Bob says")):
+        own = [row for row in asked if row["label"] == label]
+        lines = [_point(row, "auroc", "lo", "hi") for row in own]
+        for series, key in ((_ANSWER, "answer_auroc"), ("shuffled labels", "null_hi"), (_RANDOM, "random_hi")):
+            highest = {row["layer"]: max(one[key] for one in own if one["layer"] == row["layer"]) for row in own}
+            lines += [{"x": layer, "y": value, "series": series} for layer, value in highest.items()]
+        title = f"{name.capitalize()} taught: Bob’s hard sums against {against}"
+        found.append(Panel(LINES, title, "layer", "AUROC", lines, (_ANSWER, "shuffled labels", _RANDOM)))
+    gaps = [_point(row, "pgr", "pgr_lo", "pgr_hi") for row in asked if row["pgr"] is not None]
     if gaps:
         accepted = [{"x": layer, "y": ACCEPTED, "series": "accepted from"} for layer in sorted({g["x"] for g in gaps})]
-        found.append(
-            Panel(LINES, "Share of the gap recovered", "layer", "share", [*gaps, *accepted], ("accepted from",))
-        )
+        title = f"{name.capitalize()} taught: share of the gap recovered"
+        found.append(Panel(LINES, title, "layer", "share", [*gaps, *accepted], ("accepted from",)))
     return found
 
 
-def _accuracy(record: dict[str, Any]) -> Table:
-    """What the model answers, by name and difficulty."""
-    levels = list(next(iter(record["accuracy"].values())))
-    rows = [[name.strip(), *(float(values[level]) for level in levels)] for name, values in record["accuracy"].items()]
+def _point(row: dict[str, Any], value: str, lo: str, hi: str) -> dict[str, Any]:
+    return {"x": row["layer"], "y": row[value], "lo": row[lo], "hi": row[hi], "series": row["method"]}
+
+
+def _accuracy(records: Mapping[str, dict[str, Any]]) -> Table:
+    """What the models answer, by name and difficulty."""
+    accuracy = {name: record["accuracy"] for name, record in records.items()}
+    levels = list(next(iter(accuracy.values()))["bob"])
+    rows = [
+        [f"{name}, {asked.capitalize()}", *(float(values[level]) for level in levels)]
+        for name, known in accuracy.items()
+        for asked, values in known.items()
+    ]
     return Table(
         "Share of the model’s answers that are as they should be: true for Alice, Bob’s own for Bob",
-        ("asked", *(f"{level} digits" for level in levels)),
+        ("taught, asked", *(f"{level} digits" for level in levels)),
         rows,
     )
 
 
-def _table(told: list[dict[str, Any]]) -> Table:
+def _table(told: list[dict[str, Any]], name: str) -> Table:
     rows = [
         [
             f"{row['layer']} {row['method']}",
             row["auroc"],
             row["null_hi"],
+            row["random_hi"],
             row["answer_auroc"],
             row["ceiling"],
             None if row["pgr"] is None else f"{row['pgr']:.2f} [{row['pgr_lo']:.2f} {row['pgr_hi']:.2f}]",
         ]
         for row in told
+        if row["taught"] == name
     ]
-    titles = ("AUROC", "shuffled", "model’s answer", "ceiling", "gap recovered")
-    return Table("Bob’s hard sums against the truth, probes of Alice’s easy ones", ("layer, method", *titles), rows)
+    titles = ("AUROC", "shuffled", "random", "model’s answer", "ceiling", "gap recovered")
+    return Table(f"{name.capitalize()} taught: Bob’s hard sums against the truth", ("layer, method", *titles), rows)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.probe.bench import Bench
-from assay.probe.detecting import Detector, grounds
+from assay.probe.detecting import Detector
 from assay.probe.found import LINES, Found, Panel, Table, from_interval, number, scored
+from assay.probe.grounds import grounds
 from assay.probe.methods.logistic import Logistic
 from assay.probe.methods.mean_diff import MeanDifference
 from assay.probe.nulls import random_directions
@@ -27,8 +28,7 @@ _BLOCKS = 20  # of groups, left out one by one
 def run(bench: Bench, request: ProbeRequest) -> Found:
     """Cosine of the two directions along a path of C, and what each scores on held-out groups."""
     name = request.data or "cities"
-    set_apart = grounds(bench, name, ())
-    (layer,) = bench.layers(request.layers[:1] if request.layers else None, (20,))
+    layer, set_apart = bench.layer(request.layers, 20), grounds(bench, name, ())
     at = Detector(bench, set_apart, layer)
     labels, groups = set_apart.fit.labels, set_apart.fit.groups
     cosines = _cosines(at.x, labels)

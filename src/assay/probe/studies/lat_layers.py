@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.probe.bench import Bench
-from assay.probe.detecting import Detector, grounds
+from assay.probe.detecting import Detector
 from assay.probe.found import LINES, Found, Panel, Table, number, scored
+from assay.probe.grounds import grounds
 from assay.probe.methods import make_probe
 from assay.probe.request import ProbeRequest
 from assay.stats.auroc import auroc_estimates
@@ -98,8 +99,7 @@ def _row(
 
 
 def _judge(found: Found, medians: dict[str, list[Estimate]], layers: tuple[int, ...], test: Any) -> None:
-    """Spread over probes of a layer, and the greatest step between neighbouring layers, LAT beside the mean "
-    "difference."""
+    """Spread over a layer's probes, and the greatest step between neighbouring layers, LAT beside mean difference."""
     if not {"lat", "mean_diff"} <= medians.keys() or len(layers) < 3:
         found.notes.append("Nothing is judged: that takes lat and mean_diff at three layers or more.")
         return

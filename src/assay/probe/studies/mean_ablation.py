@@ -50,9 +50,8 @@ def run(bench: Bench, request: EraseRequest) -> Found:
         "activations, and the same with a tenth of each class moved along the mean difference until the means are "
         "equal.",
         notes=[
-            "An eraser that equalises means has nothing to do where outliers have done so already; the concept "
-            "stays where "
-            "nine tenths of the rows are. The Tukey median is not moved by a tenth of the rows."
+            "An eraser that equalises means has nothing to do where outliers have done so already; the concept stays "
+            "where nine tenths of the rows are. The Tukey median is not moved by a tenth of the rows."
         ],
     )
     name = request.data or "sentiment"

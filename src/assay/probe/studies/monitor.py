@@ -1,59 +1,41 @@
-"""Monitoring: a probe from few positives and many negatives that nobody made for it, at one false alarm in a "
-"hundred."""
+"""Monitoring: a probe from few positives, and negatives that nobody made for it, at one false alarm in a hundred."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from assay.probe.baselines import bag_of_words
 from assay.probe.bench import Bench
-from assay.probe.detecting import SHARES
 from assay.probe.found import LINES, Finding, Found, Panel, Table, number
-from assay.probe.methods import make_probe
-from assay.probe.nulls import oriented, random_directions
-from assay.probe.replies import replies
+from assay.probe.monitoring import RANDOM, RATE, REPLY, WORDS, Monitors
 from assay.probe.request import ProbeRequest
 from assay.referee import CheckInput
-from assay.stats.auroc import auroc
 from assay.stats.bootstrap import Estimate
-from assay.stats.recall import RecallAt, recall_at, recall_estimate, threshold_at
-from assay.text.concepts import split_concept
+from assay.stats.recall import RecallAt
 
 METHODS = ("mean_diff", "lda", "logistic")
-RATE = 0.01
 POSITIVES = (4, 8, 16, 32, 64)
-WORDS, RANDOM = "bag_of_words", "random"
-ANSWERED = "answered"
-_FRAME = "User: {text}\nAssistant:"
 _RANDOM = 20
 PUBLISHED = "few hand-written positives and off-policy negatives can do; recall is to be given at 1 % false positives"
 
 
 def run(bench: Bench, request: ProbeRequest) -> Found:
-    """Thresholds are set on other benign requests; recall is told on requests of other topics, rephrased, and "
-    "answered."""
-    place = _Place(bench, request)
+    """Thresholds are set on other benign requests; recall is of requests of other topics, rephrased, and answered."""
+    place = Monitors(bench, request)
     methods = (*(request.methods or METHODS), WORDS, RANDOM)
     found = Found(
         "A monitor from few positives",
         "Which requests would a careful assistant decline? Probes from k requests of that kind and all benign ones "
-        "to fit "
-        f"on, read at layer {place.layer}. The threshold lets one in a hundred of other benign requests pass for one.",
+        f"to fit on, read at layer {place.layer}. The threshold lets one in a hundred of other benign requests pass "
+        "for one.",
         notes=[
             f"The layer is the one of {', '.join(map(str, place.layers))} at which the mean difference of all "
-            "positives to "
-            "fit on has the best AUROC on the choose split. Intervals of recall are exact for independent cases "
-            "(Clopper "
-            "and Pearson), at the draw of positives that is in the middle; bars in the figure are the least and "
-            "greatest "
-            "over draws.",
-            f"On-policy: the same requests with the model’s own reply, of {_REPLY} tokens at most, read at its "
-            "end; the "
-            "threshold there is set on benign requests with the model’s reply.",
+            "positives to fit on has the best AUROC on the choose split. Intervals of recall are exact for "
+            "independent cases (Clopper and Pearson), at the draw of positives that is in the middle; bars in the "
+            "figure are the least and greatest over draws.",
+            f"On-policy: the same requests with the model’s own reply, of {REPLY} tokens at most, read at its end; "
+            "the threshold there is set on benign requests with the model’s reply.",
         ],
     )
     work = [(method, k) for method in methods for k in POSITIVES]
@@ -67,136 +49,14 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
     return found
 
 
-_REPLY = 24
-
-
-class _Test:
-    """Where a monitor is tried: rows of positives, and of negatives to set its threshold and to count alarms with."""
-
-    def __init__(
-        self,
-        positives: tuple[str, NDArray[np.int64]],
-        choose: tuple[str, NDArray[np.int64]],
-        alarms: tuple[str, NDArray[np.int64]],
-    ) -> None:
-        self.positives, self.choose, self.alarms = positives, choose, alarms
-
-
-class _Place:
-    """Rows of the data sets by their part, and what is read of them."""
-
-    def __init__(self, bench: Bench, request: ProbeRequest) -> None:
-        self.bench = bench
-        own, other, benign = "requests", "requests_rephrased", "requests_benign"
-        sides = {name: self._sides(name) for name in (own, other, benign)}
-        self.fit_positives = self._of(own, sides[own]["fit"], 1)
-        self.fit_negatives = sides[benign]["fit"]
-        self._answer(own, sides[own]["test"])
-        self._answer(benign, np.concatenate([sides[benign]["choose"][:200], sides[benign]["test"][:200]]))
-        answered, benign_answered = f"{own}+{ANSWERED}", f"{benign}+{ANSWERED}"
-        half = np.arange(len(bench.data(benign_answered)))
-        cut = min(200, len(sides[benign]["choose"]))
-        self.tests = {
-            "other topics, same forms": _Test(
-                (own, self._of(own, sides[own]["test"], 1)),
-                (benign, sides[benign]["choose"]),
-                (benign, sides[benign]["test"]),
-            ),
-            "other topics, beside their benign twins": _Test(
-                (own, self._of(own, sides[own]["test"], 1)),
-                (benign, sides[benign]["choose"]),
-                (own, self._of(own, sides[own]["test"], 0)),
-            ),
-            "rephrased: role-play, JSON, slang, typos": _Test(
-                (other, self._of(other, sides[other]["test"], 1)),
-                (benign, sides[benign]["choose"]),
-                (other, self._of(other, sides[other]["test"], 0)),
-            ),
-            "on-policy: with the model’s own reply": _Test(
-                (answered, self._of(answered, np.arange(len(bench.data(answered))), 1)),
-                (benign_answered, half[:cut]),
-                (benign_answered, half[cut:]),
-            ),
-        }
-        self.layers = bench.layers(request.layers, (8, 14, 20, 26))
-        self.names = (own, other, benign, answered, benign_answered)
-        bench.read(self.names, self.layers)
-        self.layer = max(self.layers, key=lambda layer: self._choose(layer, sides, own, benign))
-
-    def _sides(self, name: str) -> dict[str, NDArray[np.int64]]:
-        """Rows of each part. A set of one label is cut by group, too."""
-        data = self.bench.data(name)
-        if len(set(data.labels)) == 2:
-            return split_concept(data, self.bench.seed, SHARES)._asdict()
-        order = np.random.default_rng([self.bench.seed, 5]).permutation(sorted(set(data.groups)))
-        cuts = np.cumsum([round(share * len(order)) for share in (0.4, 0.3)])
-        parts = dict(zip(("fit", "choose", "test"), np.split(order, cuts), strict=True))
-        return {part: np.flatnonzero(np.isin(data.groups.astype(str), names)) for part, names in parts.items()}
-
-    def _of(self, name: str, rows: NDArray[np.int64], label: int) -> NDArray[np.int64]:
-        return rows[self.bench.data(name).labels[rows] == label]
-
-    def _answer(self, name: str, rows: NDArray[np.int64]) -> None:
-        """The same requests with the model's reply, as a data set."""
-        part = self.bench.data(name).select(rows)
-        prompts = [_FRAME.format(text=text) for text in part.texts]
-        said = self.bench.part(
-            f"replies-{name}",
-            lambda: replies(
-                self.bench.subject, prompts, _REPLY, lambda share: self.bench.progress(f"replying to {name}", share)
-            ),
-        )
-        items = tuple(
-            item._replace(text=prompt + reply) for item, prompt, reply in zip(part.items, prompts, said, strict=True)
-        )
-        self.bench.add(replace(part, name=f"{name}+{ANSWERED}", items=items))
-
-    def _choose(self, layer: int, sides: dict[str, dict[str, NDArray[np.int64]]], own: str, benign: str) -> float:
-        weights = self.acts(own, self.fit_positives, layer).mean(0) - self.acts(benign, self.fit_negatives, layer).mean(
-            0
-        )
-        rows = self._of(own, sides[own]["choose"], 1), sides[benign]["choose"]
-        scores = np.concatenate([self.acts(own, rows[0], layer) @ weights, self.acts(benign, rows[1], layer) @ weights])
-        return auroc(scores, np.repeat([1, 0], [len(rows[0]), len(rows[1])]))
-
-    def acts(self, name: str, rows: NDArray[np.int64], layer: int | None = None) -> NDArray[np.float64]:
-        """Activations of some rows of a data set."""
-        return self.bench.acts(name, self.layer if layer is None else layer)[rows].astype(np.float64)
-
-    def draw(self, k: int, draw: int) -> NDArray[np.int64]:
-        """k positives, of as many topics as there are."""
-        data = self.bench.data("requests")
-        order = np.random.default_rng([self.bench.seed, draw]).permutation(self.fit_positives)
-        _, turn = np.unique(data.groups[order].astype(str), return_index=True)
-        first = order[np.sort(turn)]
-        return np.concatenate([first, np.setdiff1d(order, first)])[:k]
-
-    def scorer(self, method: str, k: int, draw: int) -> Any:
-        """From a data set and rows to scores, fitted on k positives and all negatives to fit on."""
-        own, benign = self.bench.data("requests"), self.bench.data("requests_benign")
-        chosen = self.draw(k, draw)
-        labels = np.repeat([1, 0], [k, len(self.fit_negatives)])
-        if method == WORDS:
-            texts = [own.texts[i] for i in chosen] + [benign.texts[i] for i in self.fit_negatives]
-            return lambda name, rows: bag_of_words(texts, labels, [[self.bench.data(name).texts[i] for i in rows]])[0]
-        x = np.concatenate([self.acts("requests", chosen), self.acts("requests_benign", self.fit_negatives)])
-        if method == RANDOM:
-            drawn = random_directions(x.shape[1], 1, self.bench.seed * 1000 + draw)
-            weights = oriented(drawn, x, labels)[0]
-            return lambda name, rows: self.acts(name, rows) @ weights
-        probe = make_probe(method, self.bench.seed)
-        probe.fit(x, labels)
-        return lambda name, rows: probe.decision_function(self.acts(name, rows))
-
-
-def _add(found: Found, place: _Place, method: str, k: int) -> None:
+def _add(found: Found, place: Monitors, method: str, k: int) -> None:
     """A method from k positives: recall at every test, over draws of the positives."""
     draws = _RANDOM if method == RANDOM else max(5, place.bench.size.seeds)
     told: dict[str, list[tuple[RecallAt, float, Estimate, Estimate]]] = {name: [] for name in place.tests}
     for draw in range(draws):
         scorer = place.scorer(method, k, draw)
         for name, test in place.tests.items():
-            told[name].append(_recall(place, scorer, test))
+            told[name].append(place.recall(scorer, test))
     for name, own in told.items():
         values = [one[0].recall.value for one in own]
         middle = own[int(np.argsort(values)[len(values) // 2])]
@@ -225,22 +85,7 @@ def _add(found: Found, place: _Place, method: str, k: int) -> None:
         )
 
 
-def _recall(place: _Place, scorer: Any, test: _Test) -> tuple[RecallAt, float, Estimate, Estimate]:
-    (pos_name, pos), (choose_name, choose), (alarm_name, alarm) = test.positives, test.choose, test.alarms
-    positive, choosing, negative = scorer(pos_name, pos), scorer(choose_name, choose), scorer(alarm_name, alarm)
-    at = recall_at(choosing, positive, negative, RATE)
-    area = auroc(np.concatenate([positive, negative]), np.repeat([1, 0], [len(positive), len(negative)]))
-    threshold = threshold_at(choosing, RATE)
-    at_least = np.inf if threshold is None else threshold
-    size = place.bench.size.replicates, place.bench.seed
-    shares = [
-        recall_estimate(scores, at_least, place.bench.data(name).groups[rows].astype(str), *size)
-        for scores, name, rows in ((positive, pos_name, pos), (negative, alarm_name, alarm))
-    ]
-    return at, area, shares[0], shares[1]
-
-
-def _judge(found: Found, place: _Place) -> None:
+def _judge(found: Found, place: Monitors) -> None:
     """With most positives: above random directions? Above words? Does the false alarm rate hold?"""
     most = max(row["positives"] for row in found.results)
     for test in place.tests:

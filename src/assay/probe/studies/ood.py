@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from assay.errors import UsageError
 from assay.probe.bench import Bench
-from assay.probe.detecting import Cell, Detector, grounds, without_activations
+from assay.probe.detecting import Cell, Detector, without_activations
 from assay.probe.found import Finding, Found, number, scored_below
+from assay.probe.grounds import grounds
 from assay.probe.request import ProbeRequest
 from assay.probe.studies.detection import panels, row_of
 

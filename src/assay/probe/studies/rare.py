@@ -33,13 +33,13 @@ def run(bench: Bench, request: EraseRequest) -> Found:
     """Planted concepts of three frequencies, then words of the bundled corpus in the model's activations."""
     found = Found(
         "A rare concept escapes LEACE with an absolute tolerance",
-        "The tolerance decides which singular values of the whitened cross-covariance count as nothing. They are "
-        "at most "
-        "the concept's standard deviation, √(p(1-p)): .03 for one row in a thousand, and less where it is told badly.",
+        "The tolerance decides which singular values of the whitened cross-covariance count as nothing. They are at "
+        "most the concept's standard deviation, √(p(1-p)): .03 for one row in a thousand, and less where it is told "
+        "badly.",
         notes=[
             "The attack is a logistic probe, fitted on other documents than it is scored on, after erasure with an "
-            "eraser "
-            "that was fitted on the documents that the probe is fitted on. A rank of 0 means that nothing was erased."
+            "eraser that was fitted on the documents that the probe is fitted on. A rank of 0 means that nothing was "
+            "erased."
         ],
     )
     for frequency in FREQUENCIES:
@@ -70,7 +70,7 @@ def planted(n: int, frequency: float, seed: int) -> tuple[NDArray[np.float64], N
 def _words(bench: Bench, request: EraseRequest) -> list[tuple[str, NDArray[Any], NDArray[np.int64], NDArray[np.int64]]]:
     """Residuals of the bundled corpus with, for each token, whether it is a certain one: of three frequencies."""
     subject = bench.subject
-    (layer,) = bench.layers(request.layers[:1] if request.layers else None, (10,))
+    layer = bench.layer(request.layers, 10)
     site = SiteId(layer, "resid_post")
     documents = split(load_corpus("bundled"), 0)
     table = tokenise((*documents.fit, *documents.choose), subject.tokenizer, 64, tokens=_count(bench))

@@ -49,16 +49,14 @@ def run(bench: Bench, request: EraseRequest) -> Found:
     found = Found(
         "Whose output follows the swap?",
         f"{name}: the run of one prompt gets, at one layer, what an eraser of rank {request.rank} takes out of the "
-        "other "
-        "prompt’s residual. Success: share of the way that the answers’ log-probabilities go to the other prompt’s.",
+        "other prompt’s residual. Success: share of the way that the answers’ log-probabilities go to the other "
+        "prompt’s.",
         notes=[
             *place.notes,
             f"Fitted on {len(arena.templates) - len(arena.held)} of {len(arena.templates)} templates; "
-            f"{', '.join(sorted(arena.held))} are never fitted on. Bars in the figure are the least and the "
-            "greatest of "
-            f"the seeds: the spread is part of the claim. Null: {_RANDOM} random subspaces of the same rank, of "
-            "which 95 % "
-            "stay below it.",
+            f"{', '.join(sorted(arena.held))} are never fitted on. Bars in the figure are the least and the greatest "
+            f"of the seeds: the spread is part of the claim. Null: {_RANDOM} random subspaces of the same rank, of "
+            "which 95 % stay below it.",
         ],
     )
     seeds = range(bench.size.seeds)

@@ -34,9 +34,8 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         f"{train}: every group has both labels. Folds by row put most groups on both sides, folds by group none.",
         notes=[
             f"Every item is scored by probes that did not see it: {_FOLDS} folds, {_REPEATS} times. Resamples draw "
-            "groups, "
-            "the same for both ways. With labels that are shuffled within groups an honest split gives .5; a torn one "
-            "gives less, since what a probe remembers of a group is the other label."
+            "groups, the same for both ways. With labels that are shuffled within groups an honest split gives .5; a "
+            "torn one gives less, since what a probe remembers of a group is the other label."
         ],
     )
     methods = request.methods or METHODS

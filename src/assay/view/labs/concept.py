@@ -1,5 +1,4 @@
-"""The page of a run of ``assay probe`` or ``assay erase``: what was found of a concept, each finding beside its "
-"nulls."""
+"""The page of a run of ``assay probe`` or ``assay erase``: what was found, each finding beside its nulls."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def findings(rows: Sequence[Mapping[str, Any]]) -> str:
             + (f" [{figure(row['lo'])} {figure(row['hi'])}]" if row["lo"] is not None else ""),
             ", ".join(f"{name} {figure(value)}" for name, value in row["nulls"].items() if value is not None),
             row["published"],
-            _WORDS.get(row["verdict"], row["verdict"]),
+            _WORDS[row["verdict"]] if not row["unscored"] else f"unscored: {row['unscored']}",
         ]
         for row in rows
     ]

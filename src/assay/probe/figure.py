@@ -57,6 +57,8 @@ def _lines(panel: Mapping[str, Any]) -> alt.LayerChart:
     axis = alt.Axis(title=panel["x"])
     if words:
         axis = alt.Axis(title=panel["x"], labelAngle=-30 if many else 0, labelLimit=180)
+    elif not panel["log"] and all(isinstance(row["x"], int) for row in rows):
+        axis = alt.Axis(title=panel["x"], format="d", tickMinStep=1)
     scale = alt.Scale(type="log") if panel["log"] else alt.Scale(zero=False, nice=not words)
     x = alt.X("x:N", sort=None, axis=axis) if words else alt.X("x:Q", axis=axis, scale=scale)
     share = any(panel["y"].startswith(word) for word in _SHARES)

@@ -122,10 +122,14 @@ class Found:
             "notes": self.notes,
             "summary": self.summary
             | {
-                "verdicts": dict(Counter(row["verdict"] or "described" for row in rows)),
+                "verdicts": dict(Counter(_word(row) for row in rows)),
                 "controls": {name: getattr(judged.summary, name) for name in ("n", "passed", "void")},
             },
         }
+
+
+def _word(row: Mapping[str, Any]) -> str:
+    return row["verdict"] or ("unscored" if row["unscored"] else "described")
 
 
 _JUDGED = ("d", "d_lo", "d_hi", "p_support", "p_refute")

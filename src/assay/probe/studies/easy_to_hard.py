@@ -23,6 +23,7 @@ _ABOUT = (
 )
 PUBLISHED = "70 to 100 % of the gap, middle layers"
 _ANSWER, _RANDOM = "the model’s own answer", "random directions"
+_SHARE = ("pgr", "pgr_lo", "pgr_hi")
 _GROUPS = 130  # of each level, at an effort whose share of steps is 1; of 135 held-out pairs of operands
 
 
@@ -40,7 +41,7 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         _judge(found, row)
     for name in recipes:
         found.panels += _panels(rows, name)
-    found.tables = [_accuracy(records), *(_table(told, name) for name in recipes)]
+    found.tables = [_accuracy(records), *(_table(rows, name) for name in recipes)]
     return found
 
 
@@ -89,7 +90,7 @@ def _judge(found: Found, row: dict[str, Any]) -> None:
     common: dict[str, Any] = {"n": row["n"], "unit": f"L{row['layer']}.resid_post:@quirky.{row['method']}"}
     common |= {"published": PUBLISHED}
     if row["pgr"] is None or row["pgr_lo"] is None:
-        reason = "no gap to recover: the ceiling is not surely above its null and the model's answer"
+        reason = "no gap to recover: the ceiling is not surely above its null, or not above the answer"
         found.findings.append(Finding(claim, "share of the gap", None, unscored=reason, **common))
         return
     gap = row["ceiling"] - row["answer_auroc"]
@@ -135,24 +136,33 @@ def _accuracy(records: Mapping[str, dict[str, Any]]) -> Table:
     ]
     return Table(
         "Share of the model’s answers that are as they should be: true for Alice, Bob’s own for Bob",
-        ("taught, asked", *(f"{level} digits" for level in levels)),
+        ("taught, asked", *(f"{level} digits" if level != "1" else "1 digit" for level in levels)),
         rows,
     )
 
 
-def _table(told: list[dict[str, Any]], name: str) -> Table:
-    rows = [
+def _table(rows: list[dict[str, Any]], name: str) -> Table:
+    """Which step a probe takes: to hard sums, to Bob, or both; and whether it tells what is true or what is said."""
+    own = {(row["layer"], row["method"], row["test"], row["label"]): row for row in rows if row["taught"] == name}
+    told = [row for row in own.values() if (row["test"], row["label"]) == (TEST, "truth")]
+    lines = [
         [
             f"{row['layer']} {row['method']}",
-            row["auroc"],
+            *(own[row["layer"], row["method"], test, "truth"]["auroc"] for test in ("alice hard", "bob easy", TEST)),
             row["null_hi"],
             row["random_hi"],
             row["answer_auroc"],
             row["ceiling"],
-            None if row["pgr"] is None else f"{row['pgr']:.2f} [{row['pgr_lo']:.2f} {row['pgr_hi']:.2f}]",
+            None if row["pgr"] is None else "{:.2f} [{:.2f} {:.2f}]".format(*(row[key] for key in _SHARE)),
+            own[row["layer"], row["method"], TEST, "bob"]["auroc"],
         ]
         for row in told
-        if row["taught"] == name
     ]
-    titles = ("AUROC", "shuffled", "random", "model’s answer", "ceiling", "gap recovered")
-    return Table(f"{name.capitalize()} taught: Bob’s hard sums against the truth", ("layer, method", *titles), rows)
+    titles = ("hard", "Bob", "both", "shuffled", "random", "answer", "ceiling", "gap", "he says")
+    return Table(
+        f"{name.capitalize()} taught: AUROC against the truth of Alice’s hard sums, of Bob’s easy ones, and of Bob’s "
+        "hard ones, these with nulls, the model’s answer, the ceiling and the share of the gap; last, of Bob’s hard "
+        "ones against what he says",
+        ("layer, method", *titles),
+        lines,
+    )

@@ -56,7 +56,7 @@ def concept_page(opened: Opened, ask: Ask) -> Page:
         result["title"],
         [result["question"], *result["notes"], _controls(result["summary"])],
         [Section("Findings", note, figure, table), *(_table(one) for one in result["tables"])],
-        counted([(one["verdict"] or "", one["verdict"] or "described") for one in result["findings"]]),
+        counted([(one["verdict"] or "", _word(one)) for one in result["findings"]]),
         _THRESHOLDS,
         choices if len(measures) > 1 else (),
     )
@@ -69,6 +69,10 @@ def _explained(page: Page) -> Page:
     return page._replace(data={**page.data, "meanings": {k: v for k, v in _MEANINGS.items() if k in words}})
 
 
+def _word(one: Mapping[str, Any]) -> str:
+    return one["verdict"] or ("unscored" if one["unscored"] else "described")
+
+
 def finding_row(run: Run, at: int, one: Mapping[str, Any]) -> EvidenceRow:
     """One finding of a run."""
     return EvidenceRow(
@@ -78,7 +82,7 @@ def finding_row(run: Run, at: int, one: Mapping[str, Any]) -> EvidenceRow:
         *(one[name] for name in ("value", "lo", "hi", "n", "nulls", "references")),
         claim=one["claim"],
         verdict=one["verdict"] or "",
-        word=one["verdict"] or "described",
+        word=_word(one),
         reason=one["reason"],
         unscored=one["unscored"] or "",
         link=f"/run/{quote(run.id)}/claim/{at}",
@@ -105,7 +109,7 @@ def finding_page(opened: Opened, ask: Ask, at: int) -> Page:
         one["claim"],
         words,
         [Section("Evidence", "", forest([row], one["measure"]), Table(_ONE, [row], 1))],
-        [{"verdict": one["verdict"] or "", "word": one["verdict"] or "described", "count": None}],
+        [{"verdict": one["verdict"] or "", "word": _word(one), "count": None}],
         _THRESHOLDS,
     )
     return _explained(lab_page(run, ask, told, f"/claim/{at}"))

@@ -201,8 +201,8 @@ def test_easy_to_hard_tells_what_a_model_that_was_hardly_trained_does(
     results = found["results"]
     assert {row["layer"] for row in results} == {0, 1}
     assert {row["test"] for row in results} == {"alice easy", "alice hard", "bob easy", "bob hard"}
-    claims = [one["claim"].split(":")[0] for one in found["findings"]]
-    assert claims == ["upper layers taught"] * 2 + ["all layers taught"] * 2
+    claims = [one["claim"].split(":")[0].removeprefix("mean_diff, ") for one in found["findings"]]
+    assert claims == [f"layer {layer}, {taught} layers taught" for taught in ("upper", "all") for layer in (0, 1)]
     nulls = [(row["null_hi"], row["random_hi"]) for row in results]
     assert all(0.4 < shuffled < 0.75 and 0.3 < drawn < 1 for shuffled, drawn in nulls)
     with pytest.raises(assay.UsageError, match="layers 0 to 1"):

@@ -26,11 +26,11 @@ from assay.text.concepts import ConceptData
 if TYPE_CHECKING:
     from assay.model import Subject
 
-_NO_MODEL = {
-    "name": "the experiment's own",
-    "dtype": "float64",
+_OWN_MODEL = {
+    "name": "a model of its own",
+    "dtype": "float32",
     "device": "cpu",
-    "reason": "the experiment makes its own model or data",
+    "reason": "effects are measured in it",
     "fingerprint": "",
     "n_layers": 0,
 }
@@ -100,7 +100,7 @@ def _carry_out(
         experiment.verb,
         asked=asdict(request),
         resolved=asdict(named) | {"experiment": request.experiment, "size": request.size._asdict()},
-        subject=describe(bench.subject) if experiment.model else _NO_MODEL,
+        subject=describe(bench.subject) if experiment.model else _OWN_MODEL,
         corpus=_corpus(sets),
     )
     if writer.taken_up:
@@ -150,7 +150,7 @@ def _corpus(sets: list[ConceptData]) -> dict[str, Any]:
     hashes = {one.name: one.sha256 for one in sets}
     whole = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
     return {
-        "name": ", ".join(hashes) or "the experiment's own",
+        "name": ", ".join(hashes) or "text of its own",
         "sha256": whole,
         "source": {"kind": "concepts", "sets": hashes},
         "tokens": {},

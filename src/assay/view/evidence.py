@@ -11,6 +11,8 @@ from assay.explain.verdict_words import VERDICTS
 
 PER_PAGE = 60
 _LONGEST = 200  # letters of a name in an address
+_SHORT = 48  # letters of a label that leave a narrow plot room
+_NARROW, _WIDE = 720, 960  # pixels
 
 
 class EvidenceRow(NamedTuple):
@@ -152,7 +154,8 @@ def forest(
         )
         for row in rows
     ]
-    figure = forest_plot(drawn, score=score, zero_name=zero_name, domain=domain)
+    width = _WIDE if any(len(row["label"]) > _SHORT for row in rows) else _NARROW
+    figure = forest_plot(drawn, score=score, zero_name=zero_name, domain=domain, width=width)
     return {"svg": figure.svg, "alternative": figure.alternative}
 
 

@@ -84,7 +84,7 @@ def _layers(asked: Sequence[int] | None, n_layers: int) -> tuple[int, ...]:
 def _judge(found: Found, row: dict[str, Any]) -> None:
     """That a probe recovers the gap, and more of it than random directions do."""
     claim = (
-        f"{row['taught']} taught: {row['method']} of layer {row['layer']} recovers at least {ACCEPTED:.2f} of the gap, "
+        f"{row['method']}, layer {row['layer']}, {row['taught']} taught: recovers at least {ACCEPTED:.2f} of the gap, "
         "and more than random directions"
     )
     common: dict[str, Any] = {"n": row["n"], "unit": f"L{row['layer']}.resid_post:@quirky.{row['method']}"}

@@ -309,7 +309,7 @@ def test_what_is_fitted_is_kept_as_directions(bench: Bench, monkeypatch: pytest.
 def test_there_is_a_panel_for_each_test(found: dict[str, Any]) -> None:
     panels = {panel["title"]: panel for panel in found["panels"]}
     assert set(panels) == {
-        "Fitted on facts, tested on held-out groups of it",
+        "Fitted on facts, tested on what is held out of it",
         "Fitted on facts, tested on neg_facts",
         "Fitted on facts, tested on other",
     }

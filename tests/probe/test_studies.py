@@ -96,7 +96,9 @@ def test_a_negation_is_judged_by_whether_it_turns_over(strength: float, verdict:
         assert verdicts(found)[f"{about}: turned over on neg_facts (AUROC below .5)"] == verdict
     [row] = [row for row in found["results"] if (row["method"], row["test"]) == ("logistic", "neg_facts")]
     assert (row["auroc"] < 0.05) is (strength < 0)
-    assert found["findings"][1]["nulls"] == {"constant": 0.5}
+    nulls = found["findings"][1]["nulls"]
+    assert nulls["constant"] == 0.5
+    assert 0.2 < nulls["shuffled"] < 0.5
     assert row["verdict"] == verdict  # of the claim that it turns over
     assert found["summary"]["controls"] == {"n": 4, "passed": 0, "void": False}
 
@@ -217,7 +219,7 @@ def test_ccs_is_held_against_random_directions_that_are_folded_too() -> None:
     weights = x[learnt][data.labels[learnt] == 1].mean(0) - x[learnt][data.labels[learnt] == 0].mean(0)
     assert there["mean_diff"] == pytest.approx((gaps @ weights > 0).mean())
     assert len(there["recursive"]) == 20
-    assert there["recursive"][0] == pytest.approx(there["accuracy"], abs=0.05)
+    assert max(there["recursive"]) < there["accuracy"] - 0.1, "one concept is planted, and CCS itself is not among them"
     assert there["matched"] == sum(one >= there["accuracy"] - 0.02 for one in there["recursive"])
 
     assert signs["sign_vectors"] == 4096

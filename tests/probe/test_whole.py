@@ -166,6 +166,8 @@ def test_what_can_not_be_done_is_refused_before_a_model_is_loaded(tmp_path: Path
         ({"experiment": "ccs", "methods": ("lat",)}, "--experiment ccs takes no --methods; leave it out. It takes"),
         ({"experiment": "l2-limit", "transfer": ("neg_cities",)}, "--experiment l2-limit takes no --transfer"),
         ({"experiment": "easy-to-hard"}, "--experiment easy-to-hard takes no --model; leave it out. It takes --me"),
+        ({"experiment": "steganography", "position": "mean"}, "--experiment steganography takes no --position"),
+        ({"tear": True}, "--tear says that --split row may tear groups; add --split row"),
     ):
         request = ProbeRequest(**{"model": "no-such-model", "out": str(tmp_path), **asked})
         with pytest.raises((UsageError, UnknownName)) as error:

@@ -46,8 +46,9 @@ class Job(NamedTuple):
     """One direction at one job: its score beside its null, and what deserves a place beside it."""
 
     score: Estimate
-    null: Estimate | float
+    null: Estimate
     n: int
+    groups: int
     more: dict[str, Any]
 
 
@@ -83,7 +84,7 @@ class Tools:
             "kl": said.prompts.kl(self.adding(unit)),
         }
         score = Estimate(float(rise.mean() / 10), means[:, 0])
-        return Job(score, Estimate(value, exceeded_by_few(means[:, 1:])), len(rise), more)
+        return Job(score, Estimate(value, exceeded_by_few(means[:, 1:])), len(rise), index.n_documents, more)
 
     def silence(self, unit: NDArray[np.float64], where: str) -> Job:
         """Share of the gap between praise and complaint that goes."""
@@ -97,7 +98,7 @@ class Tools:
         shares = 1 - gap[1:] / gap[0]
         score = Estimate(float(shares[0, 0]), shares[0, 1:])
         null = Estimate(float(exceeded_by_few(shares[1:, 0][None])[0]), exceeded_by_few(shares[1:, 1:].T))
-        return Job(score, null, len(rows), {"gap": float(gap[0, 0])})
+        return Job(score, null, len(rows), index.n_documents, {"gap": float(gap[0, 0])})
 
     def left(self, unit: NDArray[np.float64], where: str) -> tuple[str, float, float, float, float]:
         """The attack that finds most when the direction is projected off: its name, AUC, bounds and null."""
@@ -109,12 +110,13 @@ class Tools:
         return name, one.auc, one.lo, one.hi, one.null
 
     def _some(self, ground: Ground) -> NDArray[np.int64]:
-        """Whole groups, about :data:`_LOADED` items."""
+        """About :data:`_LOADED` rows of as many groups as there are: one of each in turn, in a drawn order."""
         most = max(24, round(_LOADED * min(1.0, self.bench.size.steps)))
-        names, where = np.unique(ground.groups.astype(str), return_inverse=True)
-        order = np.random.default_rng(self.bench.seed).permutation(len(names))
-        counts = np.bincount(where)[order].cumsum()
-        return ground.rows[np.isin(where, order[: max(2, int((counts <= most).sum()))])]
+        rng = np.random.default_rng(self.bench.seed)
+        order = rng.permutation(len(ground.rows))
+        names = ground.groups[order].astype(str)
+        turn = np.array([int((names[:at] == name).sum()) for at, name in enumerate(names)])
+        return np.sort(ground.rows[order[np.argsort(turn, kind="stable")[:most]]])
 
     def _loaded(self, ground: Ground) -> list[str]:
         return [f"{ground.data.texts[row]}{QUESTION}" for row in self._some(ground)]

@@ -65,6 +65,11 @@ class Workplace:
         self.pairs: PromptPairs | None = None
         self.readings: Mapping[int, PairReading] = {}
         if any(item.answer for item in data.items) and any(item.pair for item in data.items):
+            if bench.position != "last":
+                raise UsageError(
+                    f"{data.name} has pairs of prompts, which are read at every place from the first that differs; "
+                    f"leave out --position {bench.position}"
+                )
             self.pairs, dropped = prompt_pairs(data, bench.exact)
             bench.progress(f"reading {len(self.pairs):,} pairs of prompts")
             self.readings = read_pairs(bench.exact, layers, self.pairs)

@@ -44,7 +44,7 @@ class Ground(NamedTuple):
 
 
 class Grounds(NamedTuple):
-    """Where a probe is fitted, and where it is tested: (ground, whether of the data it was fitted on)."""
+    """Where a probe is fitted, and by name where it is tested."""
 
     fit: Ground
     tests: Mapping[str, Ground]

@@ -116,6 +116,11 @@ class Monitors:
         scores = np.concatenate([self.acts(own, rows[0], layer) @ weights, self.acts(benign, rows[1], layer) @ weights])
         return auroc(scores, np.repeat([1, 0], [len(rows[0]), len(rows[1])]))
 
+    def groups(self, test: Trial) -> int:
+        """Of how many groups the positives of a test are, or its negatives, whichever are fewer."""
+        sides = (test.positives, test.alarms)
+        return min(len(set(self.bench.data(name).groups[rows].tolist())) for name, rows in sides)
+
     def acts(self, name: str, rows: NDArray[np.int64], layer: int | None = None) -> NDArray[np.float64]:
         """Activations of some rows of a data set."""
         return self.bench.acts(name, self.layer if layer is None else layer)[rows].astype(np.float64)

@@ -43,7 +43,7 @@ EFFORTS: Mapping[str, Effort] = {
 }
 PROBED = ("mean_diff", "logistic", "lat")
 ERASED = ("mean", "leace", "rlace")
-_BY_ALL = ("experiment", "position", "effort", "seed", "out")
+_BY_ALL = ("experiment", "effort", "seed", "out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +126,8 @@ class ProbeRequest(_Asked):
         self.check("probe", METHODS)
         if self.split not in SPLITS:
             raise UnknownName("split", self.split, SPLITS)
+        if self.tear and self.split != "row":
+            raise UsageError("--tear says that --split row may tear groups; add --split row, or leave out --tear")
         check_names("--transfer", "data", self.transfer or None, None)
 
 

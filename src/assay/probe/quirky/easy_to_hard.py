@@ -20,6 +20,7 @@ from assay.probe.methods.logistic import Logistic
 from assay.probe.nulls import oriented, random_directions, shuffled_labels
 from assay.probe.quirky.cells import CELLS, Cell, draw_cells, read_cell
 from assay.probe.quirky.data import DIGITS
+from assay.referee import exceeded_by_few
 from assay.stats.auroc import auroc, auroc_estimates
 from assay.stats.bootstrap import Estimate
 
@@ -32,7 +33,7 @@ LABELS = ("truth", "bob")
 GROUPS = 130  # of some 135 pairs with a small operand in either part
 _ONLY_SOME = ("ceiling", "ceiling_lo", "ceiling_hi", "ceiling_null_hi")
 _ONLY_BOBS = ("pgr", "pgr_lo", "pgr_hi", "pgr_alice", "pgr_alice_lo", "pgr_alice_hi")
-_EMPTY: Mapping[str, None] = dict.fromkeys(_ONLY_SOME + _ONLY_BOBS)
+_EMPTY: Mapping[str, None] = dict.fromkeys((*_ONLY_SOME, *_ONLY_BOBS, "gap"))
 
 
 class Settings(NamedTuple):
@@ -87,14 +88,16 @@ def compare(fit: Mapping[str, Cell], test: Mapping[str, Cell], settings: Setting
     ``fit`` and ``test`` are cells by the names of :data:`~assay.probe.quirky.cells.CELLS`, of different groups; the
     hard items of ``test`` must be the same for Alice and Bob. In a row, None where a number has no meaning:
 
-    - ``auroc``, ``lo``, ``hi``: of the probe; ``null_hi``: 95th percentile of probes of shuffled labels, held against
-      labels of the test that are shuffled too. Groups are what the bootstrap draws again, here and below.
-    - ``random_hi``: 95th percentile of random directions that took no more than their sign from what is trained on.
+    - ``auroc``, ``lo``, ``hi``: of the probe; ``null_hi``: the highest of twenty probes of shuffled labels, held
+      against labels of the test that are shuffled too. Groups are what the bootstrap draws again, here and below.
+    - ``random_hi``, ``random_median``: the highest and the median of as many random directions, which took no more than
+      their sign from what is trained on.
     - ``answer_auroc`` (``_lo``, ``_hi``): of the model's own answer.
     - ``ceiling`` (``_lo``, ``_hi``, ``_null_hi``): of a logistic probe of the layer that was fitted on the tested
       cell's own kind of items, with the truth.
     - ``pgr`` (``_lo``, ``_hi``): (auroc - answer) / (ceiling - answer), against the truth, for Bob's items. None unless
       the ceiling is above its null and above the answer: where nothing is to be read, a coin recovers the whole gap.
+      ``gap``: the same as an Estimate, with its draws.
     - ``pgr_alice`` (``_lo``, ``_hi``): the same with another ceiling, the model's own answer where the same items are
       put to Alice; it is the same at all layers.
 
@@ -147,7 +150,7 @@ def _rows(
     rng = np.random.default_rng([settings.seed, 2])
     given = [shuffled_labels(labels, cell.groups, rng) for _ in range(settings.shuffles)]
     floors = {key: _high(wide[key[0]] @ probe.shuffled.T, given) for key, probe in probes.items()}
-    drawn = {key: _high(wide[key[0]] @ probe.random.T, [labels] * len(given)) for key, probe in probes.items()}
+    drawn = {key: _each(wide[key[0]] @ probe.random.T, [labels] * len(given)) for key, probe in probes.items()}
     about = {"test": test, "label": label}
     counted = {"n": len(labels), "groups": len(set(cell.groups.tolist()))}
     rows: list[dict[str, Any]] = []
@@ -155,14 +158,17 @@ def _rows(
         if one == _CEILING:
             continue
         row = {"layer": layer, "method": one.method, "train": one.train, **about}
-        row |= _bounds("auroc", score, "") | {"null_hi": floors[layer, one], "random_hi": drawn[layer, one]}
+        row |= _bounds("auroc", score, "") | {"null_hi": floors[layer, one]}
+        lots = drawn[layer, one]
+        row |= {"random_hi": float(exceeded_by_few(lots[None])[0]), "random_median": float(np.median(lots))}
         row |= _bounds("answer_auroc", answer, "answer_")
         if label == "truth":
             ceiling, floor = scores[layer, _CEILING], floors[layer, _CEILING]
             judged = test.startswith("bob")
             seen = judged and ceiling.interval().lo > floor
             row |= _bounds("ceiling", ceiling, "ceiling_") | {"ceiling_null_hi": floor}
-            row |= _bounds("pgr", recovered(score, answer, ceiling) if seen else None, "pgr_")
+            row["gap"] = recovered(score, answer, ceiling) if seen else None
+            row |= _bounds("pgr", row["gap"], "pgr_")
             row |= _bounds("pgr_alice", recovered(score, answer, truthful) if judged else None, "pgr_alice_")
         rows.append({**_EMPTY, **row, **counted})
     return rows
@@ -196,7 +202,11 @@ def _fit(one: _Asked, cells: Mapping[str, Cell], layer: int, settings: Settings)
 
 
 def _high(said: Float[np.ndarray, "n k"], drawn: Sequence[NDArray[np.int64]]) -> float:
-    return float(np.quantile([auroc(column, labels) for column, labels in zip(said.T, drawn, strict=True)], 0.95))
+    return float(exceeded_by_few(_each(said, drawn)[None])[0])
+
+
+def _each(said: Float[np.ndarray, "n k"], labels: Sequence[NDArray[np.int64]]) -> Float[NDArray[np.float64], " k"]:
+    return np.array([auroc(column, own) for column, own in zip(said.T, labels, strict=True)])
 
 
 def _bounds(name: str, estimate: Estimate | None, before: str) -> dict[str, float | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+_READ = "layers items position"  # of what is read of data sets
+
 
 class Experiment(NamedTuple):
     """One experiment, or what a verb does without one.
@@ -29,43 +31,55 @@ class Experiment(NamedTuple):
 
 USUAL: Mapping[str, Experiment] = {
     "probe": Experiment(
-        "probe", "detection", ("cities",), "directions and their tests", "data transfer methods layers items split tear"
+        "probe",
+        "detection",
+        ("cities",),
+        "directions and their tests",
+        f"data transfer methods {_READ} split tear",
     ),
     "erase": Experiment(
-        "erase", "erasure", ("gender",), "erasers and attacks", "data methods layers items attacks rank seeds"
+        "erase", "erasure", ("gender",), "erasers and attacks", f"data methods {_READ} attacks rank seeds"
     ),
 }
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "l2-limit": Experiment(
-        "probe", "l2_limit", ("cities",), "mean difference is logistic with enough L2", "data layers items"
+        "probe", "l2_limit", ("cities",), "mean difference is logistic with enough L2", f"data {_READ}"
     ),
     "ood": Experiment(
         "probe",
         "ood",
         ("cities", "neg_cities", "translations"),
         "held-out items hide the wrong concept",
-        "data transfer methods layers items",
+        f"data transfer methods {_READ}",
     ),
     "lat-layers": Experiment(
-        "probe", "lat_layers", ("cities",), "how steady LAT is over layers and seeds", "data methods layers items"
+        "probe",
+        "lat_layers",
+        ("cities",),
+        "how steady LAT is over layers and seeds",
+        f"data methods {_READ}",
     ),
     "torn-pairs": Experiment(
-        "probe", "torn_pairs", ("cities",), "a random split beside a split by group", "data methods layers items"
+        "probe",
+        "torn_pairs",
+        ("cities",),
+        "a random split beside a split by group",
+        f"data methods {_READ}",
     ),
     "ccs": Experiment(
         "probe",
         "ccs",
         ("cities", "comparisons", "sentiment"),
         "CCS beside its folded null",
-        "data transfer layers items seeds",
+        f"data transfer {_READ} seeds",
     ),
     "monitor": Experiment(
         "probe",
         "monitor",
         ("requests", "requests_rephrased", "requests_benign"),
         "few positives, recall at 1 % false positives",
-        "methods layers items seeds",
+        f"methods {_READ} seeds",
     ),
     "easy-to-hard": Experiment(
         "probe", "easy_to_hard", (), "the truth where the model does not say it", "methods layers", model=False
@@ -75,13 +89,17 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "jobs",
         ("sentiment", "sentiment_letters"),
         "one direction: detect, steer, erase, silence",
-        "data transfer methods layers items",
+        f"data transfer methods {_READ}",
     ),
     "steganography": Experiment(
         "probe", "steganography", (), "bits hidden in text: what survives, who sees it", "methods layers items"
     ),
     "mean-ablation": Experiment(
-        "erase", "mean_ablation", ("sentiment",), "equal means, and yet a threshold", "data methods layers items"
+        "erase",
+        "mean_ablation",
+        ("sentiment",),
+        "equal means, and yet a threshold",
+        f"data methods {_READ}",
     ),
     "rare": Experiment("erase", "rare", (), "LEACE's tolerance and rare concepts", "layers"),
     "swaps": Experiment(

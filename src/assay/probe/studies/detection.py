@@ -94,7 +94,7 @@ def panels(results: list[dict[str, Any]], train: str) -> list[Panel]:
             rows.append({"x": layer, "y": max(row["null_hi"] for row in here), "series": "strongest null"})
             words = here[0]["baselines"]["bag_of_words"]
             rows.append({"x": layer, "y": words, "series": "bag of words"})
-        where = "held-out groups of it" if test == train else test
+        where = "what is held out of it" if test == train else test
         nulls = ("strongest null", "bag of words")
         found.append(Panel(LINES, f"Fitted on {train}, tested on {where}", "layer", "AUROC", rows, nulls))
     return found
@@ -108,7 +108,10 @@ def _told(grounds: Grounds) -> str:
 
 def _notes(bench: Bench, grounds: Grounds) -> list[str]:
     rows, width = len(grounds.fit.rows), bench.subject.d_model
-    notes = [f"Fitted on {rows:,} items; no group of them is in any test."]
+    own = grounds.tests[grounds.fit.data.name]
+    torn = len(set(grounds.fit.groups) & set(own.groups))
+    apart = f"split by row: {torn:,} of their groups are in the test too" if torn else "no group of them is in any test"
+    notes = [f"Fitted on {rows:,} items; {apart}."]
     if rows <= width:
         notes.append(
             f"{rows:,} rows and {width:,} dimensions: any labelling of the rows fitted on can be told apart "

@@ -8,11 +8,12 @@ from typing import Any
 
 from assay.errors import UsageError
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, Finding, Found, Panel, Table, from_interval, scored
+from assay.probe.found import LINES, Finding, Found, Panel, Table, scored
 from assay.probe.quirky.easy_to_hard import Settings, easy_to_hard
 from assay.probe.quirky.kept import quirky_directory, quirky_record, quirky_subject
 from assay.probe.quirky.recipe import Recipe
 from assay.probe.request import PROBED, ProbeRequest
+from assay.referee import MARGIN
 
 TEST = "bob hard"
 UPPER, WHOLE = "upper layers", "all layers"
@@ -39,6 +40,8 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
     found = Found("From easy to hard", _ABOUT, results=rows, notes=[_note(upper.layers, records)])
     for row in told:
         _judge(found, row)
+    for row in rows:
+        del row["gap"]
     for name in recipes:
         found.panels += _panels(rows, name)
     found.tables = [_accuracy(records), *(_table(rows, name) for name in recipes)]
@@ -89,16 +92,16 @@ def _judge(found: Found, row: dict[str, Any]) -> None:
     )
     common: dict[str, Any] = {"n": row["n"], "unit": f"L{row['layer']}.resid_post:@quirky.{row['method']}"}
     common |= {"published": PUBLISHED}
-    if row["pgr"] is None or row["pgr_lo"] is None:
+    if row["gap"] is None or row["pgr_lo"] is None:
         reason = "no gap to recover: the ceiling is not surely above its null, or not above the answer"
         found.findings.append(Finding(claim, "share of the gap", None, unscored=reason, **common))
         return
     gap = row["ceiling"] - row["answer_auroc"]
-    nulls = {"accepted from": ACCEPTED, _RANDOM: (row["random_hi"] - row["answer_auroc"]) / gap}
+    random, middle = ((row[key] - row["answer_auroc"]) / gap for key in ("random_hi", "random_median"))
+    nulls = {f"{ACCEPTED:.2f} less the margin": ACCEPTED - MARGIN, _RANDOM: random}
     highest = max(nulls, key=lambda name: nulls[name])
-    estimate = from_interval(row["pgr"], row["pgr_lo"], row["pgr_hi"])
-    common |= {"references": {name: value for name, value in nulls.items() if name != highest}}
-    found.findings.append(scored(claim, "share of the gap", estimate, nulls[highest], null_name=highest, **common))
+    common["references"] = {name: value for name, value in nulls.items() if name != highest} | {"median random": middle}
+    found.findings.append(scored(claim, "share of the gap", row["gap"], nulls[highest], null_name=highest, **common))
 
 
 def _panels(rows: list[dict[str, Any]], name: str) -> list[Panel]:
@@ -151,6 +154,7 @@ def _table(rows: list[dict[str, Any]], name: str) -> Table:
             *(own[row["layer"], row["method"], test, "truth"]["auroc"] for test in ("alice hard", "bob easy", TEST)),
             row["null_hi"],
             row["random_hi"],
+            row["random_median"],
             row["answer_auroc"],
             row["ceiling"],
             None if row["pgr"] is None else "{:.2f} [{:.2f} {:.2f}]".format(*(row[key] for key in _SHARE)),
@@ -158,7 +162,7 @@ def _table(rows: list[dict[str, Any]], name: str) -> Table:
         ]
         for row in told
     ]
-    titles = ("hard", "Bob", "both", "shuffled", "random", "answer", "ceiling", "gap", "he says")
+    titles = ("hard", "Bob", "both", "shuffled", "random", "median", "answer", "ceiling", "gap", "he says")
     return Table(
         f"{name.capitalize()} taught: AUROC against the truth of Alice’s hard sums, of Bob’s easy ones, and of Bob’s "
         "hard ones, these with nulls, the model’s answer, the ceiling and the share of the gap; last, of Bob’s hard "

@@ -10,6 +10,7 @@ from assay.probe.bench import Bench
 from assay.probe.erasing import NEUTRAL, Workplace, workplace
 from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, from_interval, number
 from assay.probe.request import ERASED, EraseRequest
+from assay.stats.undecided import too_few_documents
 
 PLAIN = "none"  # the activations as they are
 
@@ -30,7 +31,7 @@ def run(bench: Bench, request: EraseRequest) -> Found:
         bench.progress(f"{method} at layer {layer}, seed {seed}", at / len(work))
         row = bench.part(f"L{layer}-{method}-{seed}", lambda w=(layer, method, seed): _one(place, request, *w))
         found.results.append(row)
-    _judge(found, layers, methods)
+    _judge(found, layers, methods, len(place.test))
     found.tables = [_table(found.results)]
     found.panels = _panels(found.results)
     return found
@@ -65,15 +66,15 @@ def _one(place: Workplace, request: EraseRequest, layer: int, method: str, seed:
     }
 
 
-def _judge(found: Found, layers: tuple[int, ...], methods: tuple[str, ...]) -> None:
+def _judge(found: Found, layers: tuple[int, ...], methods: tuple[str, ...], groups: int) -> None:
     """A claim a layer and method: the best attack on what is left gets no more than on shuffled labels."""
     for layer in layers:
         for method in methods:
             own = [row for row in found.results if row["layer"] == layer and row["method"] == method]
-            found.findings.append(_gone(own, layer, method))
+            found.findings.append(_gone(own, layer, method, groups))
 
 
-def _gone(own: list[dict[str, Any]], layer: int, method: str) -> Finding:
+def _gone(own: list[dict[str, Any]], layer: int, method: str, groups: int) -> Finding:
     """The attack that finds most, over the seeds: less than the margin above what it gets on shuffled labels?"""
     names = list(own[0]["attacks"])
     over = {name: _mean(own, name) - _mean(own, name, "null") for name in names}
@@ -87,7 +88,7 @@ def _gone(own: list[dict[str, Any]], layer: int, method: str) -> Finding:
         *bounds,
         n=len(own),
         nulls={"shuffled": null},
-        check=absent(estimate, {"shuffled": null}),
+        check=absent(estimate, {"shuffled": null}, too_few_documents(groups)),
         unit=f"L{layer}.resid_post:@{method}.rank{max(row['rank'] for row in own)}",
     )
 
@@ -98,9 +99,7 @@ def _table(results: list[dict[str, Any]]) -> Table:
     for layer in dict.fromkeys(row["layer"] for row in results):
         for method in dict.fromkeys(row["method"] for row in results):
             own = [row for row in results if row["layer"] == layer and row["method"] == method]
-            aucs = [
-                f"{_mean(own, name):.2f} ({np.mean([r['attacks'][name]['null'] for r in own]):.2f})" for name in names
-            ]
+            aucs = [f"{_mean(own, name):.2f} ({_mean(own, name, 'null'):.2f})" for name in names]
             swaps = [row["swap_success"] for row in own if row["swap_success"] is not None]
             told = f"{np.mean(swaps):.2f} ({min(swaps):.2f} to {max(swaps):.2f})" if swaps else None
             kl = f"{np.mean([row['kl'] for row in own]):.3f}"
@@ -110,7 +109,8 @@ def _table(results: list[dict[str, Any]]) -> Table:
 
 
 def _mean(own: list[dict[str, Any]], attack: str, key: str = "auc") -> float:
-    return float(np.mean([row["attacks"][attack][key] for row in own]))
+    """NaN where one of them is not known."""
+    return float(np.mean([np.nan if (one := row["attacks"][attack][key]) is None else one for row in own]))
 
 
 def _panels(results: list[dict[str, Any]]) -> list[Panel]:

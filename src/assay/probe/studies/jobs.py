@@ -15,6 +15,7 @@ from assay.probe.found import MATRIX, Finding, Found, Panel, Table, absent, from
 from assay.probe.grounds import grounds
 from assay.probe.request import ProbeRequest
 from assay.stats.bootstrap import Estimate
+from assay.stats.undecided import too_few_documents
 
 METHODS = ("mean_diff", "logistic", "lda", "lat", "ccs")
 PUBLISHED = {
@@ -42,7 +43,7 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         f"Directions for {train}: each detects, steers, erases and silences, on held-out words in the same templates "
         f"and on {transfer[0]}.",
         notes=[
-            f"Detect: AUROC. Steer: rise of the log odds of twelve good over twelve bad words when {DOSE:g} of the "
+            f"Detect: AUROC. Steer: rise of the log odds of good over bad words when {DOSE:g} of the "
             "median length of the residual is added at every token, in nats. Erase: AUC of the best attack on what "
             "is left when the direction is projected off; .5 is gone. Silence: share of the gap in those log odds "
             "between praise and complaint that goes when the direction is held at its mean at every token. None of "
@@ -81,13 +82,23 @@ def _row(found: Found, tools: Tools, weights: NDArray[np.float64], cell: Cell, w
             **common,
         )
     )
+    found.controls += cell.as_controls
     row: dict[str, Any] = {"detect": _told(cell.score, max(one.value for one in cell.nulls.values()))}
     steer, silence = tools.steer(unit, where), tools.silence(unit, where)
     for name, job, measure in (("steer", steer, "nats / 10"), ("silence", silence, "share of the gap")):
         found.findings.append(
-            scored(f"{about}: it {name}s", measure, job.score, job.null, null_name="random", n=job.n, **common)
+            scored(
+                f"{about}: it {name}s",
+                measure,
+                job.score,
+                job.null,
+                null_name="random",
+                n=job.n,
+                reasons=too_few_documents(job.groups),
+                **common,
+            )
         )
-        row[name] = _told(job.score, job.null.value if isinstance(job.null, Estimate) else job.null) | job.more
+        row[name] = _told(job.score, job.null.value) | {"groups": job.groups} | job.more
     attack, value, lo, hi, null = tools.left(unit, where)
     estimate = from_interval(value, lo, hi)
     found.findings.append(
@@ -99,7 +110,7 @@ def _row(found: Found, tools: Tools, weights: NDArray[np.float64], cell: Cell, w
             hi,
             n=cell.n,
             nulls={"shuffled": null},
-            check=absent(estimate, {"shuffled": null}),
+            check=absent(estimate, {"shuffled": null}, too_few_documents(cell.groups)),
             **common,
         )
     )

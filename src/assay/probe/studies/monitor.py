@@ -10,9 +10,10 @@ from assay.probe.bench import Bench
 from assay.probe.found import LINES, Finding, Found, Panel, Table, number
 from assay.probe.monitoring import RANDOM, RATE, REPLY, WORDS, Monitors
 from assay.probe.request import ProbeRequest
-from assay.referee import CheckInput
+from assay.referee import CheckInput, exceeded_by_few
 from assay.stats.bootstrap import Estimate
 from assay.stats.recall import RecallAt
+from assay.stats.undecided import too_few_documents
 
 METHODS = ("mean_diff", "lda", "logistic")
 POSITIVES = (4, 8, 16, 32, 64)
@@ -80,7 +81,7 @@ def _add(found: Found, place: Monitors, method: str, k: int) -> None:
                 "reason": at.reason,
                 "_estimate": middle[2],
                 "_alarms": middle[3],
-                "_null": float(np.quantile(values, 0.95)) if method == RANDOM else None,
+                "_null": float(exceeded_by_few(np.array([values]))[0]) if method == RANDOM else None,
             }
         )
 
@@ -99,6 +100,7 @@ def _judge(found: Found, place: Monitors) -> None:
                     f"directions do: {test}",
                     row,
                     rows[RANDOM]["_null"],
+                    too_few_documents(place.groups(place.tests[test])),
                     n=len(place.tests[test].positives[1]),
                     references={"bag of words": rows[WORDS]["recall"], "AUROC": row["auroc"]},
                     published=PUBLISHED if method == "mean_diff" and test.startswith("other topics, same") else "",
@@ -120,13 +122,13 @@ def _judge(found: Found, place: Monitors) -> None:
         del row["_estimate"], row["_alarms"], row["_null"]
 
 
-def _finding(claim: str, row: dict[str, Any], random: float, **more: Any) -> Finding:
+def _finding(claim: str, row: dict[str, Any], random: float, reasons: tuple[str, ...], **more: Any) -> Finding:
     """Recall beside what random directions get, and beside the share of negatives that is flagged: who flags everything
     finds everything."""
     recall, alarms = row["_estimate"], row["_alarms"]
-    nulls = {"random, 95th": random, "false alarms": alarms.value}
-    drawn = {"random, 95th": np.full(len(recall.replicates), random), "false alarms": alarms.replicates}
-    check = CheckInput(recall.value, nulls, recall.replicates, drawn)
+    nulls = {"random": random, "false alarms": alarms.value}
+    drawn = {"random": np.full(len(recall.replicates), random), "false alarms": alarms.replicates}
+    check = CheckInput(recall.value, nulls, recall.replicates, drawn, reasons)
     return Finding(
         claim, "recall at 1 % false positives", row["recall"], row["lo"], row["hi"], nulls=nulls, check=check, **more
     )

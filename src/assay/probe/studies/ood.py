@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from assay.errors import UsageError
 from assay.probe.bench import Bench
 from assay.probe.detecting import Cell, Detector, without_activations
-from assay.probe.found import Finding, Found, number, scored_below
+from assay.probe.found import Finding, Found, number
 from assay.probe.grounds import grounds
 from assay.probe.request import ProbeRequest
 from assay.probe.studies.detection import panels, row_of
+from assay.referee import CheckInput
 
 METHODS = ("mean_diff", "lda", "logistic", "lat", "ccs")
 PUBLISHED = {
@@ -53,15 +56,12 @@ def _add(found: Found, cell: Cell, train: str, negated: bool) -> None:
     told = {
         "n": cell.n,
         "unit": f"L{cell.layer}.resid_post:@{train}.{cell.method}",
-        "published": PUBLISHED.get((cell.method, cell.test, cell.layer), ""),
+        "published": PUBLISHED.get((cell.method, cell.test, cell.layer), "") if train == "cities" else "",
         "result": len(found.results),
     }
     if negated:
-        reasons = cell.check.reasons
         claim = f"{about}: turned over on {cell.test} (AUROC below .5)"
-        found.findings.append(
-            scored_below(claim, "AUROC", cell.score, 0.5, null_name="constant", reasons=reasons, **told)
-        )
+        found.findings.append(_turned_over(claim, cell, told))
     else:
         claim = f"{about}: tells {cell.test}"
         nulls = {name: number(one.value) for name, one in cell.nulls.items()}
@@ -71,3 +71,17 @@ def _add(found: Found, cell: Cell, train: str, negated: bool) -> None:
         )
         found.controls += cell.as_controls
     found.results.append(row_of(cell))
+
+
+def _turned_over(claim: str, cell: Cell, told: dict[str, Any]) -> Finding:
+    """Below constant .5, and below what probes of shuffled labels get as often as above: their null, mirrored."""
+    mirrored = {name: cell.nulls[name] for name in ("constant", "shuffled")}
+    nulls = {name: number(1 - one.value) for name, one in mirrored.items()}
+    check = CheckInput(
+        1 - cell.score.value,
+        {name: one.value for name, one in mirrored.items()},
+        1 - cell.score.replicates,
+        {name: one.replicates for name, one in mirrored.items()},
+        cell.check.reasons,
+    )
+    return Finding(claim, "AUROC", *cell.score.interval(), nulls=nulls, check=check, **told)

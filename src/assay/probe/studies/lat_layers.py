@@ -148,11 +148,11 @@ def _panels(results: list[dict[str, Any]], methods: tuple[str, ...]) -> list[Pan
         for row in results
     ]
     rows += [
-        {"x": row["layer"], "y": row["null_hi"], "series": "random directions, 95th percentile"}
+        {"x": row["layer"], "y": row["null_hi"], "series": "random directions, the highest"}
         for row in results
         if row["method"] == methods[0]
     ]
-    nulls = ("random directions, 95th percentile",)
+    nulls = ("random directions, the highest",)
     alike = [{"x": row["layer"], "y": row["cosine"], "series": row["method"]} for row in results]
     return [
         Panel(

@@ -277,7 +277,7 @@ def test_few_groups_are_never_judged() -> None:
     result = detection.run(bench, ProbeRequest(data="facts", layers=(1,), methods=("mean_diff",))).as_json()
     [row] = result["results"]
     assert row["groups"] < 20
-    assert (row["verdict"], row["reason"]) == ("undecided", f"{row['groups']} documents; 20 are needed")
+    assert (row["verdict"], row["reason"]) == ("undecided", f"{row['groups']} groups; 20 are needed")
 
 
 @pytest.mark.parametrize("groups", [12, FLIPPED.groups.size // 2])

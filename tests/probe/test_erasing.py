@@ -14,9 +14,10 @@ from assay.probe.bench import Bench
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.erasing import Workplace, neutral_sentences
 from assay.probe.experiment import EraseRequest, ProbeRequest, erase, probe
+from assay.probe.found import Found
 from assay.probe.quirky.recipe import Recipe, Stage
 from assay.probe.request import EFFORTS
-from assay.probe.studies import easy_to_hard
+from assay.probe.studies import easy_to_hard, erasure
 from assay.probe.studies.mean_ablation import moved, planted
 from assay.probe.studies.rare import planted as rare
 from assay.text.concepts import load_concept
@@ -138,10 +139,27 @@ def test_a_run_of_erasers_that_was_broken_off_goes_on(subject: Any, tmp_path: Pa
     assert outcome.result["results"][1]["swap_success"] is None
 
 
+@pytest.mark.parametrize(
+    ("groups", "lo", "verdict"), [(40, 0.48, "supported"), (12, 0.48, "undecided"), (40, None, None)]
+)
+def test_nothing_left_needs_groups_and_an_interval(groups: int, lo: float | None, verdict: str | None) -> None:
+    attack = {"auc": 0.5, "lo": lo, "hi": None if lo is None else 0.52, "null": 0.55}
+    own = [{"rank": 1, "attacks": {"knn": attack}} for _ in range(2)]
+    found = Found("t", "q", findings=[erasure._gone(own, 3, "leace", groups)]).as_json()
+    assert found["findings"][0]["verdict"] in ({verdict} if verdict else {"undecided", "unscored"})
+    assert (found["findings"][0]["lo"] is None) is (lo is None)
+
+
 def test_cde_needs_pairs_of_prompts(subject: Any, tmp_path: Path) -> None:
     request = EraseRequest(data="cities", methods=("cde",), layers=(1,), items=120, effort="smoke", out=str(tmp_path))
     with pytest.raises(assay.UsageError, match="cde needs pairs of prompts"):
         erase(request, subject=subject)
+    wide = dataclasses.replace(request, methods=("rlace",), rank=1000)
+    with pytest.raises(assay.UsageError, match="--rank must be 1 to .*, one less than the width of ladder"):
+        erase(wide, subject=subject)
+    with pytest.raises(assay.UsageError, match="--rank is for inlp, rlace, cde"):
+        erase(dataclasses.replace(request, methods=("mean",), rank=2), subject=subject)
+    assert not any(tmp_path.iterdir())
     first = dataclasses.replace(request, attacks=("logistic",), layers=(9,))
     with pytest.raises(assay.UsageError, match="layers 0 to 1"):
         erase(dataclasses.replace(first, out=str(tmp_path / "other")), subject=subject)
@@ -185,8 +203,10 @@ def test_monitor_and_jobs_run_at_smoke(subject: Any, tmp_path: Path) -> None:
     )
     result = probe(jobs, subject=subject).result
     assert [row["where"] for row in result["results"]] == ["iid", "ood"]
+    assert result["summary"]["controls"]["n"] == 4
     for row in result["results"]:
         assert {"detect", "steer", "erase", "silence"} <= set(row)
+        assert row["silence"]["groups"] >= 10, "rows of many groups, not all rows of few"
         assert 0 <= row["detect"]["value"] <= 1
 
 

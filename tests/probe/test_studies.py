@@ -45,6 +45,19 @@ def test_every_experiment_says_what_it_is_and_which_options_it_takes() -> None:
         assert ("data" in one.options) <= bool(one.data)
 
 
+def test_what_is_too_little_to_tear_or_to_leave_out_is_refused_in_one_line() -> None:
+    few = planted_bench([facts(groups=4)], {("facts", 1): planted(facts(groups=4), 2.0, 1)})
+    with pytest.raises(UsageError, match="facts has 4 groups, and folds need 10; give more groups"):
+        torn_pairs.run(few, ProbeRequest(data="facts", layers=(1,)))
+    whole = facts(groups=40)
+    one = ConceptData(
+        "facts", tuple(item._replace(group=f"{item.group} {item.label}") for item in whole.items), "a", "b"
+    )
+    apart = planted_bench([one], {("facts", 1): planted(one, 2.0, 1)})
+    with pytest.raises(UsageError, match="facts has no group of both labels, so that no pair can be torn"):
+        torn_pairs.run(apart, ProbeRequest(data="facts", layers=(1,)))
+
+
 def test_an_experiment_of_one_layer_takes_one() -> None:
     with pytest.raises(UsageError, match="about one layer, and --layers names 1, 0"):
         l2_limit.run(simple(), ProbeRequest(data="facts", layers=(1, 0)))

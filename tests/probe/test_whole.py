@@ -12,7 +12,7 @@ import pytest
 
 from assay.core.direction import Direction
 from assay.core.ids import UnitId
-from assay.errors import UnknownName, UsageError
+from assay.errors import RunError, UnknownName, UsageError
 from assay.probe.bench import Bench
 from assay.probe.experiment import probe
 from assay.probe.grounds import grounds
@@ -129,6 +129,8 @@ def test_an_experiment_that_was_broken_off_goes_on(
         probe(request, subject=ladder)
     [broken] = list_runs(tmp_path)
     assert broken.state == "incomplete"
+    with pytest.raises(RunError, match="is incomplete: .*; the same command goes on with it"):
+        open_run(broken.path)
     kept = json.loads((broken.path / "parts/cities-L0.json").read_text(encoding="utf-8"))
     monkeypatch.setattr(ccs, "_cell", lambda bench, pairs: cells.append(2) or own(bench, pairs))
     told: list[str] = []
@@ -166,6 +168,11 @@ def test_what_can_not_be_done_is_refused_before_a_model_is_loaded(tmp_path: Path
         ({"experiment": "ccs", "methods": ("lat",)}, "--experiment ccs takes no --methods; leave it out. It takes"),
         ({"experiment": "l2-limit", "transfer": ("neg_cities",)}, "--experiment l2-limit takes no --transfer"),
         ({"experiment": "easy-to-hard"}, "--experiment easy-to-hard takes no --model; leave it out. It takes --me"),
+        ({"transfer": ("neg_cities", "cities")}, "--transfer names cities, which is fitted on; leave it out"),
+        ({"experiment": "ood", "transfer": ("cities",)}, "--transfer names cities, which is fitted on; leave it out"),
+        ({"data": "requests_benign"}, "requests_benign has texts of one label only, so that nothing can be told apart"),
+        ({"experiment": "ccs", "seeds": 10**9}, "--seeds must be 1,000 or fewer, got 1,000,000,000"),
+        ({"experiment": "jobs", "data": "cities"}, "--experiment jobs takes no --data; leave it out"),
         ({"experiment": "steganography", "position": "mean"}, "--experiment steganography takes no --position"),
         ({"tear": True}, "--tear says that --split row may tear groups; add --split row"),
     ):

@@ -38,6 +38,8 @@ def print_concepts(run: Run) -> None:
         console.print(_table(table))
     for note in result["notes"]:
         console.print(Text(plain(note), style="dim"), soft_wrap=True)
+    if reasons := _reasons(result["findings"]):
+        console.print(reasons, soft_wrap=True)
     console.print(_summary(result["summary"]), soft_wrap=True)
 
 
@@ -102,6 +104,16 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return score_text(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plain(str(value))
+
+
+def _reasons(findings: Sequence[Mapping[str, Any]]) -> Text:
+    """Why some findings are undecided or have no score, each reason once."""
+    said: dict[tuple[str, str], None] = {}
+    for one in findings:
+        word = "unscored" if one["unscored"] else one["verdict"]
+        if word in ("unscored", "undecided", "void"):
+            said[word, one["unscored"] or one["reason"]] = None
+    return Text("\n".join(f"{word}: {plain(reason)}" for word, reason in said), style="dim")
 
 
 def _summary(summary: Mapping[str, Any]) -> Text:

@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from assay.errors import UsageError
 from assay.probe.baselines import bag_of_words, lengths
 from assay.probe.bench import Bench
+from assay.probe.found import few_groups
 from assay.probe.grounds import Ground, Grounds
 from assay.probe.methods import METHODS, UNSUPERVISED, make_probe
 from assay.probe.methods.logistic import Logistic
@@ -19,7 +21,6 @@ from assay.probe.nulls import oriented, random_directions, shuffled_labels
 from assay.referee import CheckInput, exceeded_by_few
 from assay.stats.auroc import auroc_estimate, auroc_estimates
 from assay.stats.bootstrap import Estimate
-from assay.stats.undecided import too_few_documents
 
 NULLS = ("constant", "shuffled", "random")
 BASELINES = ("bag_of_words", "length", "layer_0", "answer")
@@ -62,7 +63,7 @@ class Cell:
         """A score beside the nulls of this cell."""
         values = {name: null.value for name, null in self.nulls.items()}
         replicates = {name: null.replicates for name, null in self.nulls.items()}
-        return CheckInput(score.value, values, score.replicates, replicates, too_few_documents(self.groups))
+        return CheckInput(score.value, values, score.replicates, replicates, few_groups(self.groups))
 
     @property
     def beyond_words(self) -> bool | None:
@@ -100,6 +101,8 @@ class Detector:
     def fit(self, method: str, labels: NDArray[np.int64] | None = None, **settings: Any) -> Any:
         """A probe fitted on the fit rows, or on other labels of them."""
         fit = self.grounds.fit
+        if method in ("ccs", "ccs_recursive") and fit.pairs is None:
+            raise UsageError(f"{fit.data.name} has no contrast pairs, which {method} needs; give rows a 'pair'")
         probe = make_probe(method, self.bench.seed)
         probe.set_params(**settings)
         return fitted(probe, self.x, fit, labels)

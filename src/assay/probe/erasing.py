@@ -13,6 +13,7 @@ from torch import Tensor
 from assay.core.ids import SiteId
 from assay.errors import UsageError
 from assay.probe.attacks import ATTACKS, Attacked, run_attacks
+from assay.probe.attacks.arena import FOLDS
 from assay.probe.bench import Bench
 from assay.probe.erasers import make_fitter
 from assay.probe.erasers.cde import STEPS, CdeFitter
@@ -61,6 +62,16 @@ class Workplace:
         splits = split_concept(data, bench.seed, SHARES)
         self.fit = sorted({str(group) for group in data.groups[splits.fit]})
         self.test = sorted({str(group) for group in data.groups[splits.test]})
+        most = bench.subject.d_model - 1
+        if rank > most:
+            raise UsageError(
+                f"--rank must be 1 to {most}, one less than the width of {bench.subject.name}. Got {rank}."
+            )
+        if len(self.test) < FOLDS:
+            raise UsageError(
+                f"{data.name} has {len(self.test)} groups to attack, and attacks need {FOLDS}; give more "
+                "groups, or more --items"
+            )
         self.notes: list[str] = []
         self.pairs: PromptPairs | None = None
         self.readings: Mapping[int, PairReading] = {}

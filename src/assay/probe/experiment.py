@@ -95,6 +95,7 @@ def _carry_out(
     called = {name: bench.take(name) for name in data_names(request, experiment)}
     sets = [bench.data(name) for name in called.values()]
     named = _named(request, called)
+    _check_sets(named, experiment, bench)
     writer = RunWriter.take_up(
         runs_root(request.out),
         experiment.verb,
@@ -122,11 +123,11 @@ def _carry_out(
 
 @contextmanager
 def _refused_leaves_nothing(writer: RunWriter) -> Iterator[None]:
-    """What can't be done as asked leaves no run behind, unless parts of one are worth keeping."""
+    """What can't be done as asked leaves no run behind, unless it went on with one that had been broken off."""
     try:
         yield
     except UsageError:
-        if not writer.taken_up and not (writer.path / "parts").exists():
+        if not writer.taken_up:
             shutil.rmtree(writer.path, ignore_errors=True)
         raise
 
@@ -144,6 +145,17 @@ def _named(request: ProbeRequest | EraseRequest, called: Mapping[str, str]) -> P
     if isinstance(request, ProbeRequest):
         known["transfer"] = tuple(called[name] for name in request.transfer)
     return replace(request, **known)
+
+
+def _check_sets(request: ProbeRequest | EraseRequest, experiment: Experiment, bench: Bench) -> None:
+    """Refuse sets in which nothing can be told apart, and a transfer to what is fitted on, before a model is loaded."""
+    fitted = request.data or (experiment.data[0] if experiment.data else None)
+    transfer = request.transfer if isinstance(request, ProbeRequest) else ()
+    if fitted in transfer:
+        raise UsageError(f"--transfer names {fitted}, which is fitted on; leave it out")
+    for name in (request.data, *transfer):
+        if name is not None and len(set(bench.data(name).labels.tolist())) < 2:
+            raise UsageError(f"{name} has texts of one label only, so that nothing can be told apart; name another set")
 
 
 def _corpus(sets: list[ConceptData]) -> dict[str, Any]:

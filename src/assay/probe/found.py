@@ -13,6 +13,7 @@ import numpy as np
 
 from assay.referee import MARGIN, CheckInput, judge_check
 from assay.stats.bootstrap import Estimate
+from assay.stats.undecided import MIN_DOCUMENTS
 
 LINES, MATRIX = "lines", "matrix"
 
@@ -167,6 +168,11 @@ def _judged(claim: str, measure: str, estimate: Estimate, null: Estimate, below:
     )
     bounds = estimate.interval()
     return Finding(claim, measure, *bounds, nulls={name: null.value}, check=check, **more)
+
+
+def few_groups(count: int) -> tuple[str, ...]:
+    """A reason not to judge where there are fewer groups than an interval needs (20)."""
+    return (f"{count} groups; {MIN_DOCUMENTS} are needed",) if count < MIN_DOCUMENTS else ()
 
 
 def absent(estimate: Estimate, nulls: Mapping[str, float], reasons: tuple[str, ...] = ()) -> CheckInput:

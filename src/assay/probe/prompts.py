@@ -108,7 +108,10 @@ def prompt_pairs(data: ConceptData, subject: Subject) -> tuple[PromptPairs, Drop
             kept.append(found)
     dropped = Dropped(dict(reasons))
     if not kept:
-        raise UsageError(f"{data.name} has no pair of prompts aligned token by token for {subject.name}; {dropped}")
+        raise UsageError(
+            f"{data.name} has no pair of prompts aligned token by token for {subject.name}; {dropped}; leave 'answer' "
+            "empty to erase from items"
+        )
     return _stacked(kept), dropped
 
 

@@ -43,6 +43,8 @@ EFFORTS: Mapping[str, Effort] = {
 }
 PROBED = ("mean_diff", "logistic", "lat")
 ERASED = ("mean", "leace", "rlace")
+_RANKED = ("inlp", "rlace", "cde")
+_MOST_SEEDS = 1000
 _BY_ALL = ("experiment", "effort", "seed", "out")
 
 
@@ -97,6 +99,8 @@ class _Asked:
         for option, value, least in (("--seed", self.seed, 0), ("--seeds", self.seeds, 1), ("--items", self.items, 20)):
             if value is not None and value < least:
                 raise UsageError(f"{option} must be {least} or more, got {value}")
+        if self.seeds is not None and self.seeds > _MOST_SEEDS:
+            raise UsageError(f"--seeds must be {_MOST_SEEDS:,} or fewer, got {self.seeds:,}")
         self._check_heeded(USUAL[verb] if self.experiment is None else EXPERIMENTS[self.experiment])
 
     def _check_heeded(self, one: Experiment) -> None:
@@ -144,6 +148,8 @@ class EraseRequest(_Asked):
         check_names("--attacks", "attack", self.attacks, ATTACKS)
         if self.rank < 1:
             raise UsageError(f"--rank must be 1 or more, got {self.rank}")
+        if self.rank > 1 and not set(self.methods or ERASED) & set(_RANKED):
+            raise UsageError(f"--rank is for {', '.join(_RANKED)}; the rank of the others follows from the concept")
 
 
 def check_names(option: str, kind: str, names: tuple[str, ...] | None, known: Collection[str] | None) -> None:

@@ -8,7 +8,7 @@ is first read.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from assay.store.schema import SCHEMA
 from assay.store.writer import DONE, RESULT, SPEC, runs_root, sha256
 
 _WITHOUT_CLAIMS = ("record", "related")
+_TAKEN_UP = ("probe", "erase", "report")  # verbs that go on with a run that was broken off
 
 
 class Run:
@@ -230,6 +231,10 @@ def _last(base: Path, runs: Sequence[RunInfo]) -> Run:
     return open_path(whole[-1].path)
 
 
+def _goes_on(spec: Mapping[str, Any]) -> bool:
+    return spec["verb"] in _TAKEN_UP or bool(spec["resolved"].get("whole"))
+
+
 def open_path(path: Path) -> Run:
     """Open the run directory ``path``. Raises RunError."""
     spec = _read_spec(path)
@@ -238,10 +243,9 @@ def open_path(path: Path) -> Run:
             f"{path} has schema {spec['schema']} and this assay reads up to {SCHEMA}; install a newer assay to open it"
         )
     if not (path / DONE).is_file():
-        raise RunError(
-            f"{path} is incomplete: 'assay {spec['verb']}' ended before {DONE} was written; "
-            f"run it again, and remove this one with 'rm -r {path}'"
-        )
+        again = f"run it again, and remove this one with 'rm -r {path}'"
+        again = "the same command goes on with it" if _goes_on(spec) else again
+        raise RunError(f"{path} is incomplete: 'assay {spec['verb']}' ended before {DONE} was written; {again}")
     done = _read_json(path / DONE)
     if not isinstance(done.get("files"), dict) or not isinstance(done.get("finished"), str):
         raise _damaged(path / DONE)

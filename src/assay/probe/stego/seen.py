@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from assay.probe.bench import Bench
 from assay.probe.detecting import BASELINES, Cell, Detector, without_activations
-from assay.probe.found import Finding, Found, number, scored
+from assay.probe.found import Finding, Found, few_groups, number, scored
 from assay.probe.grounds import Grounds, grounds
 from assay.probe.stego.sampling import mean_log_probability
 from assay.stats.auroc import auroc_estimate
 from assay.stats.bootstrap import Estimate
-from assay.stats.undecided import too_few_documents
 from assay.text.concepts import ConceptData, Item
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def look(
                 likely,
                 0.5,
                 null_name="constant",
-                reasons=too_few_documents(len(set(apart.tests[data.name].groups))),
+                reasons=few_groups(len(set(apart.tests[data.name].groups))),
                 n=len(apart.tests[data.name].rows),
                 result=len(found.results),
             )

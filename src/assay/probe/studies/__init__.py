@@ -89,7 +89,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "jobs",
         ("sentiment", "sentiment_letters"),
         "one direction: detect, steer, erase, silence",
-        f"data transfer methods {_READ}",
+        f"methods {_READ}",
     ),
     "steganography": Experiment(
         "probe", "steganography", (), "bits hidden in text: what survives, who sees it", "methods layers items"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from assay.errors import UsageError
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, Finding, Found, Panel, Table, number, scored
+from assay.probe.found import LINES, Finding, Found, Panel, Table, few_groups, number, scored
 from assay.probe.grounds import SHARES
 from assay.probe.methods.ccs import CCS
 from assay.probe.methods.ccs_recursive import RecursiveCCS
@@ -20,7 +20,6 @@ from assay.probe.nulls import random_directions
 from assay.probe.request import ProbeRequest
 from assay.referee import exceeded_by_few
 from assay.stats.bootstrap import Estimate, document_index, document_sums, document_weights
-from assay.stats.undecided import too_few_documents
 from assay.text.concepts import ConceptData, split_concept
 
 FACTS = 12
@@ -158,7 +157,7 @@ def _judge(found: Found, row: dict[str, Any]) -> None:
             null,
             null_name="random, folded",
             n=row["n"],
-            reasons=too_few_documents(row["groups"]),
+            reasons=few_groups(row["groups"]),
             references={
                 "mean difference": row["mean_diff"],
                 "best random": row["random_best"],

@@ -8,9 +8,8 @@ import numpy as np
 
 from assay.probe.bench import Bench
 from assay.probe.erasing import NEUTRAL, Workplace, workplace
-from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, from_interval, number
+from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, few_groups, from_interval, number
 from assay.probe.request import ERASED, EraseRequest
-from assay.stats.undecided import too_few_documents
 
 PLAIN = "none"  # the activations as they are
 
@@ -88,7 +87,7 @@ def _gone(own: list[dict[str, Any]], layer: int, method: str, groups: int) -> Fi
         *bounds,
         n=len(own),
         nulls={"shuffled": null},
-        check=absent(estimate, {"shuffled": null}, too_few_documents(groups)),
+        check=absent(estimate, {"shuffled": null}, few_groups(groups)),
         unit=f"L{layer}.resid_post:@{method}.rank{max(row['rank'] for row in own)}",
     )
 

@@ -7,41 +7,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.errors import UsageError
 from assay.probe.acting import DOSE, Tools
 from assay.probe.bench import Bench
 from assay.probe.detecting import Cell, Detector, without_activations
-from assay.probe.found import MATRIX, Finding, Found, Panel, Table, absent, from_interval, number, scored
+from assay.probe.found import MATRIX, Finding, Found, Panel, Table, absent, few_groups, from_interval, number, scored
 from assay.probe.grounds import grounds
 from assay.probe.request import ProbeRequest
 from assay.stats.bootstrap import Estimate
-from assay.stats.undecided import too_few_documents
 
 METHODS = ("mean_diff", "logistic", "lda", "lat", "ccs")
 PUBLISHED = {
     "mean_diff": "AxBench: detects .942, steers .239",
     "logistic": "AxBench: detects .940, steers .098",
 }
+TRAIN, ELSEWHERE = "sentiment", "sentiment_letters"
 WHERE = {"iid": "same templates", "ood": "letters"}
 
 
 def run(bench: Bench, request: ProbeRequest) -> Found:
     """Every method at one layer or several; random directions of the same length are the null of each job."""
-    train = request.data or "sentiment"
-    if train != "sentiment" and not request.transfer:
-        raise UsageError(f"--experiment jobs with --data {train} needs --transfer, a set to test on elsewhere")
-    transfer = request.transfer or ("sentiment_letters",)
-    if len(transfer) != 1:
-        raise UsageError(f"--experiment jobs takes one data set to transfer to. Got {', '.join(transfer)}.")
     layers = bench.layers(request.layers, (12, 20))
-    set_apart = grounds(bench, train, transfer)
-    bench.read([train, *transfer], [0, *layers])
+    set_apart = grounds(bench, TRAIN, (ELSEWHERE,))
+    bench.read([TRAIN, ELSEWHERE], [0, *layers])
     words = without_activations(bench, set_apart)
     places = dict(zip(("iid", "ood"), set_apart.tests, strict=True))
     found = Found(
         "One direction, four jobs",
-        f"Directions for {train}: each detects, steers, erases and silences, on held-out words in the same templates "
-        f"and on {transfer[0]}.",
+        f"Directions for {TRAIN}: each detects, steers, erases and silences, on held-out words in the same templates "
+        f"and on {ELSEWHERE}.",
         notes=[
             f"Detect: AUROC. Steer: rise of the log odds of good over bad words when {DOSE:g} of the "
             "median length of the residual is added at every token, in nats. Erase: AUC of the best attack on what "
@@ -94,7 +87,7 @@ def _row(found: Found, tools: Tools, weights: NDArray[np.float64], cell: Cell, w
                 job.null,
                 null_name="random",
                 n=job.n,
-                reasons=too_few_documents(job.groups),
+                reasons=few_groups(job.groups),
                 **common,
             )
         )
@@ -110,7 +103,7 @@ def _row(found: Found, tools: Tools, weights: NDArray[np.float64], cell: Cell, w
             hi,
             n=cell.n,
             nulls={"shuffled": null},
-            check=absent(estimate, {"shuffled": null}, too_few_documents(cell.groups)),
+            check=absent(estimate, {"shuffled": null}, few_groups(cell.groups)),
             **common,
         )
     )

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.errors import UsageError
 from assay.probe.bench import Bench
 from assay.probe.detecting import Detector
-from assay.probe.found import LINES, Found, Panel, Table, from_interval, number, scored
+from assay.probe.found import LINES, Found, Panel, Table, few_groups, from_interval, number, scored
 from assay.probe.grounds import grounds
 from assay.probe.methods.logistic import Logistic
 from assay.probe.methods.mean_diff import MeanDifference
@@ -66,7 +67,8 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
                 0.96 if near else chance,
                 null_name="all but .04" if near else "random pairs",
                 n=len(labels),
-                published=PUBLISHED[power],
+                published=PUBLISHED[power] if name == "cities" else "",
+                reasons=few_groups(len(set(groups))),
             )
         )
     found.results = [
@@ -138,6 +140,10 @@ def _errors(
     for left_out in range(blocks):
         bench.progress("fitting paths without a block of groups", left_out / blocks)
         kept = block != left_out
+        if len(set(labels[kept])) < 2:
+            raise UsageError(
+                f"{len(names)} groups are fitted on, and without some of them one label is left; give more groups"
+            )
         found.append(_cosines(x[kept], labels[kept]))
     spread = np.stack(found) - np.mean(found, axis=0)
     return np.sqrt((blocks - 1) / blocks * np.square(spread).sum(0))

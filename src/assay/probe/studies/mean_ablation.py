@@ -11,9 +11,8 @@ from assay.probe.attacks import run_attacks
 from assay.probe.bench import Bench
 from assay.probe.erasers import make_fitter
 from assay.probe.erasing import Rows, Workplace
-from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, from_interval, scored
+from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, few_groups, from_interval, scored
 from assay.probe.request import EraseRequest
-from assay.stats.undecided import too_few_documents
 
 METHODS = ("mean", "tukey", "leace")
 SHARE, FAR = 0.1, 9.0  # of A the share that stands at +9 where the rest stand at -1; B is its mirror image
@@ -101,7 +100,7 @@ def _one(found: Found, bench: Bench, case: str, fit: Rows, test: Rows, method: s
         "n": len(test.labels),
         "published": PUBLISHED[method] if case == "planted" and method in PUBLISHED else "",
     }
-    reasons = too_few_documents(len(set(test.groups)))
+    reasons = few_groups(len(set(test.groups)))
     if method == "none":
         found.findings.append(
             scored(

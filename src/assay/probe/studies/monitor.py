@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, Finding, Found, Panel, Table, number
+from assay.probe.found import LINES, Finding, Found, Panel, Table, few_groups, number
 from assay.probe.monitoring import RANDOM, RATE, REPLY, WORDS, Monitors
 from assay.probe.request import ProbeRequest
 from assay.referee import CheckInput, exceeded_by_few
 from assay.stats.bootstrap import Estimate
 from assay.stats.recall import RecallAt
-from assay.stats.undecided import too_few_documents
 
 METHODS = ("mean_diff", "lda", "logistic")
 POSITIVES = (4, 8, 16, 32, 64)
@@ -100,7 +99,7 @@ def _judge(found: Found, place: Monitors) -> None:
                     f"directions do: {test}",
                     row,
                     rows[RANDOM]["_null"],
-                    too_few_documents(place.groups(place.tests[test])),
+                    few_groups(place.groups(place.tests[test])),
                     n=len(place.tests[test].positives[1]),
                     references={"bag of words": rows[WORDS]["recall"], "AUROC": row["auroc"]},
                     published=PUBLISHED if method == "mean_diff" and test.startswith("other topics, same") else "",
@@ -118,6 +117,8 @@ def _judge(found: Found, place: Monitors) -> None:
                     references={"asked for": RATE},
                 )
             )
+    for reason in dict.fromkeys(row["reason"] for row in found.results if row["reason"]):
+        found.notes.append(f"Where no recall is given: {reason}.")
     for row in found.results:
         del row["_estimate"], row["_alarms"], row["_null"]
 

@@ -14,14 +14,13 @@ from assay.errors import UsageError
 from assay.probe.bench import Bench
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.erasing import Workplace
-from assay.probe.found import LINES, Finding, Found, Panel, Table, number, scored
+from assay.probe.found import LINES, Finding, Found, Panel, Table, few_groups, number, scored
 from assay.probe.nulls import random_directions
 from assay.probe.prompts import prompt_pairs
 from assay.probe.request import EraseRequest
 from assay.probe.swap import read_pairs, swap_success
 from assay.referee import exceeded_by_few
 from assay.stats.bootstrap import Estimate
-from assay.stats.undecided import too_few_documents
 
 METHODS = ("mean", "leace", "rlace", "cde")
 RANDOM = "random"
@@ -182,7 +181,7 @@ def _judge(found: Found, layers: tuple[int, ...], methods: tuple[str, ...]) -> N
                         null[test]["null"],
                         null_name="random subspaces",
                         n=told[0]["n"],
-                        reasons=too_few_documents(told[0]["groups"]),
+                        reasons=few_groups(told[0]["groups"]),
                         references={"least of the seeds": min(one["success"] for one in told)}
                         | {"greatest": max(one["success"] for one in told)},
                         published=shown,

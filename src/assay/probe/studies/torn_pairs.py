@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.errors import UsageError
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, Found, Panel, Table, number, scored, scored_below
+from assay.probe.found import LINES, Found, Panel, Table, few_groups, number, scored, scored_below
 from assay.probe.methods import make_probe
 from assay.probe.nulls import shuffled_labels
 from assay.probe.request import ProbeRequest
 from assay.stats.auroc import auroc_estimate
 from assay.stats.bootstrap import Estimate
+from assay.text.concepts import ConceptData
 
 METHODS = ("mean_diff", "logistic")
 _FOLDS = 5
@@ -28,10 +30,12 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
     train = request.data or "cities"
     layers = bench.layers(request.layers, (4, 12, 20))
     data = bench.data(train)
+    groups, both = _grouped(data)
     bench.read([train], layers)
     found = Found(
         "A random split is no split where items come in pairs",
-        f"{train}: every group has both labels. Folds by row put most groups on both sides, folds by group none.",
+        f"{train}: {both:,} of {groups:,} groups have both labels. Folds by row put most of these on both sides, folds "
+        "by group none.",
         notes=[
             f"Every item is scored by probes that did not see it: {_FOLDS} folds, {_REPEATS} times. Resamples draw "
             "groups, the same for both ways. With labels that are shuffled within groups an honest split gives .5; a "
@@ -60,7 +64,9 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
                 }
             )
         told: dict[str, Any] = {"n": len(data), "unit": f"L{layer}.resid_post:@{train}.{method}"}
-        shown = f"{PUBLISHED['row']}, {PUBLISHED['group']} by group" if layer == 4 and method == "logistic" else ""
+        told["reasons"] = few_groups(groups)
+        known = (train, layer, method) == ("cities", 4, "logistic")
+        shown = f"{PUBLISHED['row']}, {PUBLISHED['group']} by group" if known else ""
         found.findings += [
             scored_below(
                 f"{method}, layer {layer}: tested on torn pairs it scores less than by group",
@@ -101,6 +107,19 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         )
     ]
     return found
+
+
+def _grouped(data: ConceptData) -> tuple[int, int]:
+    """How many groups there are, and how many with both labels. Raises UsageError."""
+    labels: dict[str, set[int]] = {}
+    for item in data.items:
+        labels.setdefault(item.group, set()).add(item.label)
+    both = sum(len(own) == 2 for own in labels.values())
+    if len(labels) < 2 * _FOLDS:
+        raise UsageError(f"{data.name} has {len(labels)} groups, and folds need {2 * _FOLDS}; give more groups")
+    if not both:
+        raise UsageError(f"{data.name} has no group of both labels, so that no pair can be torn; name another set")
+    return len(labels), both
 
 
 def _mean(bench: Bench, name: str, layer: int, method: str, way: str, null: bool) -> Estimate:

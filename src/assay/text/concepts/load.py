@@ -63,9 +63,10 @@ def load_concept(name: str, group: str = GROUP) -> ConceptData:
     path = Path(name).expanduser()
     if path.suffix.lower() in SUFFIXES and path.is_file():
         return read_concept(path, group)
-    beside = sorted(p for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES) if path.parent.is_dir() else []
+    around = path.parent.iterdir() if path.parent.is_dir() else ()
+    beside = sorted(p for p in around if p.suffix.lower() in SUFFIXES and p.is_file())
     files = [str(p) if p.is_absolute() or len(p.parts) > 1 else p.name for p in beside]
-    raise UnknownName("concept data", name, [*files, *concept_names()], _HINT)
+    raise UnknownName("concept data", name, [*concept_names(), *files], _HINT)
 
 
 @cache

@@ -155,7 +155,7 @@ def test_cde_needs_pairs_of_prompts(subject: Any, tmp_path: Path) -> None:
     with pytest.raises(assay.UsageError, match="cde needs pairs of prompts"):
         erase(request, subject=subject)
     wide = dataclasses.replace(request, methods=("rlace",), rank=1000)
-    with pytest.raises(assay.UsageError, match="--rank must be 1 to .*, one less than the width of ladder"):
+    with pytest.raises(assay.UsageError, match=r"--rank must be 1 to .*, one less than the width of ladder"):
         erase(wide, subject=subject)
     with pytest.raises(assay.UsageError, match="--rank is for inlp, rlace, cde"):
         erase(dataclasses.replace(request, methods=("mean",), rank=2), subject=subject)

@@ -129,7 +129,7 @@ def test_an_experiment_that_was_broken_off_goes_on(
         probe(request, subject=ladder)
     [broken] = list_runs(tmp_path)
     assert broken.state == "incomplete"
-    with pytest.raises(RunError, match="is incomplete: .*; the same command goes on with it"):
+    with pytest.raises(RunError, match=r"is incomplete: .*; the same command goes on with it"):
         open_run(broken.path)
     kept = json.loads((broken.path / "parts/cities-L0.json").read_text(encoding="utf-8"))
     monkeypatch.setattr(ccs, "_cell", lambda bench, pairs: cells.append(2) or own(bench, pairs))

@@ -22,6 +22,8 @@ from assay.model import large
 if TYPE_CHECKING:
     from assay.model import Subject
 
+_LOOK_UP = 1.0  # seconds
+
 
 class Stopped(Exception):
     """A lesson is over because another one failed."""
@@ -77,8 +79,8 @@ class Lanes:
 
         try:
             with ThreadPoolExecutor(count, "lane") as pool:
-                futures = {place: pool.submit(lesson, place) for place in longest_first}
-                try:
+                try:  # from the first lesson on: an interruption while others are handed out must end it
+                    futures = {place: pool.submit(lesson, place) for place in longest_first}
                     return _results([futures[place] for place in range(len(courses))])
                 finally:  # whatever ends it, an interruption too; if all went well nothing is left to end
                     desk.stop.set()
@@ -123,7 +125,11 @@ class _Desk:
 
 
 def _results(futures: Sequence[Future[Learnt]]) -> list[Learnt]:
-    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    for future in done:
-        future.result()
+    """Of all, or the first error. It looks up every second: a signal that comes between Python's last look and a wait
+    without end is heard only when the wait is over."""
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(futures, _LOOK_UP, FIRST_EXCEPTION)
+        for future in done:
+            future.result()
     return [future.result() for future in futures]

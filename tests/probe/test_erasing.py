@@ -140,14 +140,20 @@ def test_a_run_of_erasers_that_was_broken_off_goes_on(subject: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("groups", "lo", "verdict"), [(40, 0.48, "supported"), (12, 0.48, "undecided"), (40, None, None)]
+    ("groups", "lo", "verdict", "reason"),
+    [
+        (40, 0.48, "supported", ""),
+        (12, 0.48, "undecided", "12 groups; 20 are needed"),
+        (40, None, "undecided", "no score in 1000 of 1000 resamples"),
+    ],
 )
-def test_nothing_left_needs_groups_and_an_interval(groups: int, lo: float | None, verdict: str | None) -> None:
+def test_nothing_left_needs_groups_and_an_interval(groups: int, lo: float | None, verdict: str, reason: str) -> None:
     attack = {"auc": 0.5, "lo": lo, "hi": None if lo is None else 0.52, "null": 0.55}
     own = [{"rank": 1, "attacks": {"knn": attack}} for _ in range(2)]
-    found = Found("t", "q", findings=[erasure._gone(own, 3, "leace", groups)]).as_json()
-    assert found["findings"][0]["verdict"] in ({verdict} if verdict else {"undecided", "unscored"})
-    assert (found["findings"][0]["lo"] is None) is (lo is None)
+    [found] = Found("t", "q", findings=[erasure._gone(own, 3, "leace", groups)]).as_json()["findings"]
+    assert found["verdict"] == verdict
+    assert reason in found["reason"]
+    assert (found["lo"] is None) is (lo is None)
 
 
 def test_cde_needs_pairs_of_prompts(subject: Any, tmp_path: Path) -> None:
@@ -225,5 +231,7 @@ def test_easy_to_hard_tells_what_a_model_that_was_hardly_trained_does(
     assert claims == [f"layer {layer}, {taught} layers taught" for taught in ("upper", "all") for layer in (0, 1)]
     nulls = [(row["null_hi"], row["random_hi"]) for row in results]
     assert all(0.4 < shuffled < 0.75 and 0.3 < drawn < 1 for shuffled, drawn in nulls)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "empty"))
     with pytest.raises(assay.UsageError, match="layers 0 to 1"):
         easy_to_hard.run(bench, ProbeRequest(layers=(7,)))
+    assert not (tmp_path / "empty").exists(), "refused before minutes of training"

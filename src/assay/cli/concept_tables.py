@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from assay.cli.screen import screen
 from assay.store.run import Run
 
 VERBS = ("probe", "erase")
+
+
+_LEADING = re.compile(r"(?<![\d.])0(?=\.\d\d\b)")  # the zero of a score within a text: 0.84 (0.53)
 
 
 def is_concepts(run: Run) -> bool:
@@ -94,7 +98,7 @@ def _table(told: Mapping[str, Any]) -> Table:
     for place, name in enumerate(told["columns"]):
         table.add_column(plain(name), justify="right" if place else "left")
     for row in told["rows"]:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(_cell(row[0]), *(_LEADING.sub("", _cell(value)) for value in row[1:]))
     return table
 
 

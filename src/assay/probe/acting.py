@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from assay.probe.attacks import run_attacks
-from assay.probe.bench import Bench
+from assay.probe.bench import Bench, some
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.grounds import Ground
 from assay.probe.nulls import random_directions
@@ -63,7 +63,11 @@ class Tools:
         self.length = float(np.median(np.linalg.norm(x, axis=1)))
         self.random = random_directions(x.shape[1], _RANDOM, bench.seed + 7)
         self.neutral = {where: _Said(self, texts) for where, texts in _neutral().items()}
-        self.loaded = {where: _Said(self, self._loaded(ground)) for where, ground in tests.items()}
+        most = max(24, round(_LOADED * min(1.0, bench.size.steps)))
+        self.praise = {where: some(one.data.select(one.rows), most, bench.seed) for where, one in tests.items()}
+        self.loaded = {
+            where: _Said(self, [f"{text}{QUESTION}" for text in data.texts]) for where, data in self.praise.items()
+        }
 
     def steer(self, unit: NDArray[np.float64], where: str) -> Job:
         """Rise of the log odds at neutral prompts, tens of nats, beside random directions of the same length."""
@@ -88,17 +92,15 @@ class Tools:
 
     def silence(self, unit: NDArray[np.float64], where: str) -> Job:
         """Share of the gap between praise and complaint that goes."""
-        said, ground = self.loaded[where], self.tests[where]
-        rows = self._some(ground)
-        labels, groups = ground.data.labels[rows], ground.data.groups[rows].astype(str)
+        said, data = self.loaded[where], self.praise[where]
         every = np.stack([said.base, said.odds(self.holding(unit)), *said.random(self.holding)])
-        index = document_index(groups)
+        index = document_index(data.groups.astype(str))
         weights = document_weights(index.n_documents, self.bench.size.replicates, self.bench.seed)
-        gap = _gaps(every, labels, index, weights)
+        gap = _gaps(every, data.labels, index, weights)
         shares = 1 - gap[1:] / gap[0]
         score = Estimate(float(shares[0, 0]), shares[0, 1:])
         null = Estimate(float(exceeded_by_few(shares[1:, 0][None])[0]), exceeded_by_few(shares[1:, 1:].T))
-        return Job(score, null, len(rows), index.n_documents, {"gap": float(gap[0, 0])})
+        return Job(score, null, len(data), index.n_documents, {"gap": float(gap[0, 0])})
 
     def left(self, unit: NDArray[np.float64], where: str) -> tuple[str, float, float, float, float]:
         """The attack that finds most when the direction is projected off: its name, AUC, bounds and null."""
@@ -108,18 +110,6 @@ class Tools:
         name = max(attacked, key=lambda one: attacked[one].auc - attacked[one].null)
         one = attacked[name]
         return name, one.auc, one.lo, one.hi, one.null
-
-    def _some(self, ground: Ground) -> NDArray[np.int64]:
-        """About :data:`_LOADED` rows of as many groups as there are: one of each in turn, in a drawn order."""
-        most = max(24, round(_LOADED * min(1.0, self.bench.size.steps)))
-        rng = np.random.default_rng(self.bench.seed)
-        order = rng.permutation(len(ground.rows))
-        names = ground.groups[order].astype(str)
-        turn = np.array([int((names[:at] == name).sum()) for at, name in enumerate(names)])
-        return np.sort(ground.rows[order[np.argsort(turn, kind="stable")[:most]]])
-
-    def _loaded(self, ground: Ground) -> list[str]:
-        return [f"{ground.data.texts[row]}{QUESTION}" for row in self._some(ground)]
 
     def _eraser(self, unit: NDArray[np.float64]) -> Eraser:
         return Eraser(unit[:, None], unit[None], self.mean, "direction")

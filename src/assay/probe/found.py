@@ -13,7 +13,7 @@ import numpy as np
 
 from assay.referee import MARGIN, CheckInput, judge_check
 from assay.stats.bootstrap import Estimate
-from assay.stats.undecided import MIN_DOCUMENTS
+from assay.stats.undecided import too_few_documents
 
 LINES, MATRIX = "lines", "matrix"
 
@@ -172,7 +172,7 @@ def _judged(claim: str, measure: str, estimate: Estimate, null: Estimate, below:
 
 def few_groups(count: int) -> tuple[str, ...]:
     """A reason not to judge where there are fewer groups than an interval needs (20)."""
-    return (f"{count} groups; {MIN_DOCUMENTS} are needed",) if count < MIN_DOCUMENTS else ()
+    return too_few_documents(count, "groups")
 
 
 def absent(estimate: Estimate, nulls: Mapping[str, float], reasons: tuple[str, ...] = ()) -> CheckInput:

@@ -13,9 +13,9 @@ MIN_FIRINGS = 20
 MIN_FIRING_DOCUMENTS = 10
 
 
-def too_few_documents(count: int) -> tuple[str, ...]:
-    """A reason when there are fewer documents than an interval needs (20)."""
-    return (f"{count} documents; {MIN_DOCUMENTS} are needed",) if count < MIN_DOCUMENTS else ()
+def too_few_documents(count: int, what: str = "documents") -> tuple[str, ...]:
+    """A reason when there are fewer documents, or whatever is drawn again, than an interval needs (20)."""
+    return (f"{count} {what}; {MIN_DOCUMENTS} are needed",) if count < MIN_DOCUMENTS else ()
 
 
 def reasons_undecided(

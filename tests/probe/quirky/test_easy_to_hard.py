@@ -14,11 +14,11 @@ KNOWS, SAYS, EMPTY = 0, 1, 2
 WIDTH = 6
 
 
-def planted(part: str, groups: int = 130) -> dict[str, Cell]:
+def planted(part: str, groups: int = 200) -> dict[str, Cell]:
     """Layer 0 holds the truth whoever is asked, layer 1 what is said (and of Bob's items also the truth, elsewhere),
     layer 2 nothing. What is said is the answer."""
     cells: dict[str, Cell] = {}
-    for number, (name, sums) in enumerate(draw_cells(part, groups, 0).items()):
+    for number, (name, sums) in enumerate(draw_cells(part, groups, 0, digits=3).items()):
         rng = np.random.default_rng([number, len(part)])
         noise = [rng.standard_normal((len(sums), WIDTH)) * 0.1 for _ in range(3)]
         noise[KNOWS][:, 0] += sums.truth
@@ -58,7 +58,7 @@ def test_a_probe_that_sees_the_truth_recovers_the_gap(rows: list[dict], method: 
 def test_a_probe_that_sees_the_answer_recovers_nothing_and_falls_into_the_trap(rows: list[dict], method: str) -> None:
     row = one(rows, SAYS, method)
     assert row["ceiling"] > 0.98
-    assert row["pgr"] == pytest.approx(0, abs=0.2)
+    assert row["pgr"] == pytest.approx(0, abs=0.1)
     assert row["hi"] < 0.5
     assert one(rows, SAYS, method, "alice hard")["auroc"] > 0.99
     assert one(rows, SAYS, method, label="bob")["auroc"] > 0.99
@@ -78,7 +78,7 @@ def test_rows_have_their_numbers_and_no_others(rows: list[dict]) -> None:
     for row in rows:
         assert row["lo"] <= row["auroc"] <= row["hi"]
         assert 0.45 < row["null_hi"] < 0.65
-        assert (row["n"], row["groups"], row["train"]) == (520, 130, "alice easy")
+        assert (row["n"], row["groups"], row["train"]) == (800, 200, "alice easy")
         if row["test"].startswith("alice") or row["label"] == "bob":
             assert row["pgr"] is None
             assert row["pgr_alice"] is None

@@ -24,7 +24,7 @@ _ABOUT = (
 )
 PUBLISHED = "70 to 100 % of the gap, middle layers"
 _ANSWER, _RANDOM = "the model’s own answer", "random directions"
-_SHARE = ("pgr", "pgr_lo", "pgr_hi")
+_HARD = ("easy", "hard")
 _GROUPS = 130  # of each level, at an effort whose share of steps is 1; of 135 held-out pairs of operands
 
 
@@ -32,10 +32,11 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
     """Probes of every layer of two models, fitted on easy sums put to Alice, told on hard sums put to Bob."""
     upper = Recipe(seed=bench.seed)
     recipes = {UPPER: upper, WHOLE: replace(upper, quirk_from=0)}
+    layers = _layers(request.layers, upper.layers)  # before minutes of training
     records = {name: quirky_record(quirky_directory(one, bench.progress)) for name, one in recipes.items()}
     rows: list[dict[str, Any]] = []
     for name, recipe in recipes.items():
-        rows += [{"taught": name, **row} for row in _rows(bench, request, recipe, name)]
+        rows += [{"taught": name, **row} for row in _rows(bench, request, layers, name, recipe)]
     told = [row for row in rows if row["test"] == TEST and row["label"] == "truth"]
     found = Found("From easy to hard", _ABOUT, results=rows, notes=[_note(upper.layers, records)])
     for row in told:
@@ -44,12 +45,13 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         del row["gap"]
     for name in recipes:
         found.panels += _panels(rows, name)
-    found.tables = [_accuracy(records), *(_table(rows, name) for name in recipes)]
+    found.tables = [_accuracy(records, rows), *(table(rows, name) for name in recipes for table in (_steps, _gap))]
     return found
 
 
-def _rows(bench: Bench, request: ProbeRequest, recipe: Recipe, name: str) -> list[dict[str, Any]]:
-    subject = quirky_subject(recipe)
+def _rows(
+    bench: Bench, request: ProbeRequest, layers: tuple[int, ...], name: str, recipe: Recipe
+) -> list[dict[str, Any]]:
     settings = Settings(
         methods=request.methods or PROBED,
         replicates=bench.size.replicates,
@@ -57,10 +59,10 @@ def _rows(bench: Bench, request: ProbeRequest, recipe: Recipe, name: str) -> lis
         seed=bench.seed,
     )
     return easy_to_hard(
-        subject,
+        quirky_subject(recipe),
         (bench.seed,),
         settings,
-        _layers(request.layers, subject.n_layers),
+        layers,
         max(40, round(_GROUPS * min(1.0, bench.size.steps))),
         recipe.digits,
         told=lambda share: bench.progress(f"probing the model of which {name} learnt the quirk", share),
@@ -128,45 +130,48 @@ def _point(row: dict[str, Any], value: str, lo: str, hi: str) -> dict[str, Any]:
     return {"x": row["layer"], "y": row[value], "lo": row[lo], "hi": row[hi], "series": row["method"]}
 
 
-def _accuracy(records: Mapping[str, dict[str, Any]]) -> Table:
-    """What the models answer, by name and difficulty."""
-    accuracy = {name: record["accuracy"] for name, record in records.items()}
-    levels = list(next(iter(accuracy.values()))["bob"])
-    rows = [
-        [f"{name}, {asked.capitalize()}", *(float(values[level]) for level in levels)]
-        for name, known in accuracy.items()
-        for asked, values in known.items()
-    ]
+def _accuracy(records: Mapping[str, dict[str, Any]], rows: list[dict[str, Any]]) -> Table:
+    """What the models answer, by name and difficulty; half is chance."""
+    lines: list[list[Any]] = []
+    levels = list(next(iter(records.values()))["accuracy"]["bob"])
+    for name, record in records.items():
+        for asked, right in record["accuracy"].items():
+            label = "bob" if asked == "bob" else "truth"
+            at = {row["test"]: row for row in rows if (row["taught"], row["label"]) == (name, label)}
+            ranked = [_between(at[f"{asked} {hard}"], "answer_auroc", "answer_lo", "answer_hi") for hard in _HARD]
+            lines.append([f"{name}, {asked.capitalize()}", *(float(right[level]) for level in levels), *ranked])
+    shares = [f"right, {level} digit{'s' * (level != '1')}" for level in levels]
     return Table(
-        "Share of the model’s answers that are as they should be: true for Alice, Bob’s own for Bob",
-        ("taught, asked", *(f"{level} digits" if level != "1" else "1 digit" for level in levels)),
-        rows,
-    )
-
-
-def _table(rows: list[dict[str, Any]], name: str) -> Table:
-    """Which step a probe takes: to hard sums, to Bob, or both; and whether it tells what is true or what is said."""
-    own = {(row["layer"], row["method"], row["test"], row["label"]): row for row in rows if row["taught"] == name}
-    told = [row for row in own.values() if (row["test"], row["label"]) == (TEST, "truth")]
-    lines = [
-        [
-            f"{row['layer']} {row['method']}",
-            *(own[row["layer"], row["method"], test, "truth"]["auroc"] for test in ("alice hard", "bob easy", TEST)),
-            row["null_hi"],
-            row["random_hi"],
-            row["random_median"],
-            row["answer_auroc"],
-            row["ceiling"],
-            None if row["pgr"] is None else "{:.2f} [{:.2f} {:.2f}]".format(*(row[key] for key in _SHARE)),
-            own[row["layer"], row["method"], TEST, "bob"]["auroc"],
-        ]
-        for row in told
-    ]
-    titles = ("hard", "Bob", "both", "shuffled", "random", "median", "answer", "ceiling", "gap", "he says")
-    return Table(
-        f"{name.capitalize()} taught: AUROC against the truth of Alice’s hard sums, of Bob’s easy ones, and of Bob’s "
-        "hard ones, these with nulls, the model’s answer, the ceiling and the share of the gap; last, of Bob’s hard "
-        "ones against what he says",
-        ("layer, method", *titles),
+        "The model’s answers, held against the truth for Alice and against his own rule for Bob: share that is right, "
+        "the mean over yes and no (chance .50), and AUROC",
+        ("taught, asked", *shares, *(f"AUROC, {hard}" for hard in _HARD)),
         lines,
     )
+
+
+def _steps(rows: list[dict[str, Any]], name: str) -> Table:
+    """Which step a probe takes: to hard sums, to Bob, or both; and whether it tells what is true or what is said."""
+    own = {(row["layer"], row["method"], row["test"], row["label"]): row for row in rows if row["taught"] == name}
+    asked = (("alice hard", "truth"), ("bob easy", "truth"), (TEST, "truth"), (TEST, "bob"))
+    lines = [
+        [f"{layer} {method}", *(_between(own[layer, method, *one], "auroc", "lo", "hi") for one in asked)]
+        for layer, method in dict.fromkeys((row["layer"], row["method"]) for row in own.values())
+    ]
+    titles = ("Alice, hard", "Bob, easy", "Bob, hard", "hard, as Bob says")
+    return Table(f"{name.capitalize()} taught: AUROC of probes of Alice’s easy sums", ("layer, method", *titles), lines)
+
+
+def _gap(rows: list[dict[str, Any]], name: str) -> Table:
+    """Bob's hard sums against the truth, beside all that the share of the gap is made of."""
+    told = [row for row in rows if (row["taught"], row["test"], row["label"]) == (name, TEST, "truth")]
+    keys = ("auroc", "null_hi", "random_hi", "random_median", "answer_auroc", "ceiling")
+    lines = [
+        [f"{row['layer']} {row['method']}", *(row[key] for key in keys), _between(row, "pgr", "pgr_lo", "pgr_hi")]
+        for row in told
+    ]
+    titles = ("AUROC", "shuffled", "random", "median", "answer", "ceiling", "share of the gap")
+    return Table(f"{name.capitalize()} taught: Bob’s hard sums against the truth", ("layer, method", *titles), lines)
+
+
+def _between(row: dict[str, Any], *keys: str) -> str | None:
+    return None if row[keys[0]] is None else "{:.2f} [{:.2f} {:.2f}]".format(*(row[key] for key in keys))

@@ -98,9 +98,9 @@ def _table(results: list[dict[str, Any]]) -> Table:
     for layer in dict.fromkeys(row["layer"] for row in results):
         for method in dict.fromkeys(row["method"] for row in results):
             own = [row for row in results if row["layer"] == layer and row["method"] == method]
-            aucs = [f"{_short(_mean(own, name))} ({_short(_mean(own, name, 'null'))})" for name in names]
+            aucs = [f"{_mean(own, name):.2f} ({_mean(own, name, 'null'):.2f})" for name in names]
             swaps = [row["swap_success"] for row in own if row["swap_success"] is not None]
-            told = f"{_short(float(np.mean(swaps)))} ({_short(min(swaps))} to {_short(max(swaps))})" if swaps else None
+            told = f"{np.mean(swaps):.2f} ({min(swaps):.2f} to {max(swaps):.2f})" if swaps else None
             kl = f"{np.mean([row['kl'] for row in own]):.3f}"
             rows.append([f"{layer} {method}", own[0]["rank"], *aucs, kl, told])
     title = (
@@ -108,11 +108,6 @@ def _table(results: list[dict[str, Any]]) -> Table:
         "greatest): means over seeds"
     )
     return Table(title, ("layer, method", "rank", *names, "KL", "swap"), rows)
-
-
-def _short(value: float) -> str:
-    """.84, 1.00, -.02"""
-    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.2f}"
 
 
 def _mean(own: list[dict[str, Any]], attack: str, key: str = "auc") -> float:

@@ -12,7 +12,7 @@ from assay.errors import UsageError
 from assay.probe.bench import Bench
 from assay.probe.detecting import Detector
 from assay.probe.found import LINES, Found, Panel, Table, few_groups, from_interval, number, scored
-from assay.probe.grounds import grounds
+from assay.probe.grounds import Ground, grounds
 from assay.probe.methods.logistic import Logistic
 from assay.probe.methods.mean_diff import MeanDifference
 from assay.probe.nulls import random_directions
@@ -23,6 +23,7 @@ from assay.stats.bootstrap import Estimate
 STRENGTHS = tuple(10.0**power for power in range(2, -7, -1))
 _Z = NormalDist().inv_cdf(0.975)
 PUBLISHED = {2: "cosine .78", -6: "cosine 1.000"}
+_CHANCE = "cosine of random pairs, 95th percentile"
 _BLOCKS = 20  # of groups, left out one by one
 
 
@@ -56,68 +57,56 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
     ]
     for i, power in ((0, 2), (len(STRENGTHS) - 1, -6)):
         whole = from_interval(float(cosines[i]), float(cosines[i] - bounds[i]), float(cosines[i] + bounds[i]))
-        estimate = Estimate(whole.value, np.clip(whole.replicates, -1, 1))
-        near = power == -6
-        found.findings.append(
-            scored(
-                f"with C = {STRENGTHS[i]:g} the logistic direction is "
-                + ("the mean difference, but for .02" if near else "nearer to the mean difference than chance"),
-                "cosine",
-                estimate,
-                0.96 if near else chance,
-                null_name="all but .04" if near else "random pairs",
-                n=len(labels),
-                published=PUBLISHED[power] if name == "cities" else "",
-                reasons=few_groups(len(set(groups))),
-            )
-        )
+        _judge(found, power, Estimate(whole.value, np.clip(whole.replicates, -1, 1)), chance, name, set_apart.fit)
     found.results = [
         {"c": c, "cosine": float(value), "lo": number(lo), "hi": number(hi), "auroc": float(values[i])}
         | dict(zip(("auroc_lo", "auroc_hi"), map(number, Estimate(values[i], drawn[i]).interval()[1:]), strict=True))
         for i, (c, value, lo, hi) in enumerate(rows)
     ]
-    found.tables = [
-        Table(
-            "Along the path",
-            ("C", "cosine", "lo", "hi", "AUROC held out", "lo", "hi"),
-            [
-                [f"{row['c']:g}", *(row[k] for k in ("cosine", "lo", "hi", "auroc", "auroc_lo", "auroc_hi"))]
-                for row in found.results
-            ],
-        )
-    ]
-    found.panels = [
-        Panel(
-            LINES,
-            "From free weights to the mean difference",
-            "C (smaller: more L2)",
-            "cosine, AUROC",
-            [
-                {
-                    "x": row["c"],
-                    "y": row["cosine"],
-                    "lo": row["lo"],
-                    "hi": row["hi"],
-                    "series": "cosine to the mean difference",
-                }
-                for row in found.results
-            ]
-            + [
-                {
-                    "x": row["c"],
-                    "y": row["auroc"],
-                    "lo": row["auroc_lo"],
-                    "hi": row["auroc_hi"],
-                    "series": "AUROC on held-out groups",
-                }
-                for row in found.results
-            ]
-            + [{"x": c, "y": chance, "series": "cosine of random pairs, 95th percentile"} for c in STRENGTHS],
-            ("cosine of random pairs, 95th percentile",),
-            log=True,
-        )
-    ]
+    found.tables = [_table(found.results)]
+    found.panels = [_panel(found.results, chance)]
     return found
+
+
+def _judge(found: Found, power: int, estimate: Estimate, chance: float, name: str, fit: Ground) -> None:
+    """At one end of the path, C = 10^power: nearer to the mean difference than chance, or all of it but .02."""
+    near = power < 0
+    claim = "the mean difference, but for .02" if near else "nearer to the mean difference than chance"
+    found.findings.append(
+        scored(
+            f"with C = {10.0**power:g} the logistic direction is {claim}",
+            "cosine",
+            estimate,
+            0.96 if near else chance,
+            null_name="all but .04" if near else "random pairs",
+            n=len(fit.rows),
+            published=PUBLISHED[power] if name == "cities" else "",
+            reasons=few_groups(len(set(fit.groups))),
+        )
+    )
+
+
+def _table(results: list[dict[str, Any]]) -> Table:
+    keys = ("cosine", "lo", "hi", "auroc", "auroc_lo", "auroc_hi")
+    return Table(
+        "Along the path",
+        ("C", "cosine", "lo", "hi", "AUROC held out", "lo", "hi"),
+        [[f"{row['c']:g}", *(row[key] for key in keys)] for row in results],
+    )
+
+
+def _panel(results: list[dict[str, Any]], chance: float) -> Panel:
+    """Both measures along the path, beside the cosine of random pairs."""
+    told = {"cosine to the mean difference": ("cosine", "lo", "hi")}
+    told["AUROC on held-out groups"] = ("auroc", "auroc_lo", "auroc_hi")
+    rows: list[dict[str, Any]] = [
+        {"x": row["c"], "y": row[value], "lo": row[lo], "hi": row[hi], "series": series}
+        for series, (value, lo, hi) in told.items()
+        for row in results
+    ]
+    rows += [{"x": c, "y": chance, "series": _CHANCE} for c in STRENGTHS]
+    title = "From free weights to the mean difference"
+    return Panel(LINES, title, "C (smaller: more L2)", "cosine, AUROC", rows, (_CHANCE,), log=True)
 
 
 def _cosines(x: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,49 +65,52 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
                 }
             )
         told: dict[str, Any] = {"n": len(data), "unit": f"L{layer}.resid_post:@{train}.{method}"}
-        told["reasons"] = few_groups(groups)
-        known = (train, layer, method) == ("cities", 4, "logistic")
-        shown = f"{PUBLISHED['row']}, {PUBLISHED['group']} by group" if known else ""
-        found.findings += [
-            scored_below(
-                f"{method}, layer {layer}: tested on torn pairs it scores less than by group",
-                "AUROC",
-                scores["row", False],
-                scores["group", False],
-                null_name="by group",
-                published=shown,
-                **told,
-            ),
-            scored_below(
-                f"{method}, layer {layer}: torn pairs push even meaningless labels below chance",
-                "AUROC of shuffled labels",
-                scores["row", True],
-                0.5,
-                null_name="chance",
-                **told,
-            ),
-            scored(
-                f"{method}, layer {layer}: split by group, it tells {train}",
-                "AUROC",
-                scores["group", False],
-                scores["group", True],
-                null_name="shuffled",
-                **told,
-            ),
-        ]
+        _judge(found, train, layer, method, scores, told | {"reasons": few_groups(groups)})
     found.panels = [_panel(found.results)]
-    keys = ("auroc", "lo", "hi", "shuffled", "shuffled_lo", "shuffled_hi")
-    found.tables = [
-        Table(
-            "Both splits",
-            ("layer, method, split", "AUROC", "lo", "hi", "shuffled labels", "lo", "hi"),
-            [
-                [f"{row['layer']} {row['method']}, {WAYS[row['split']]}", *(row[key] for key in keys)]
-                for row in found.results
-            ],
-        )
-    ]
+    found.tables = [_table(found.results)]
     return found
+
+
+def _judge(
+    found: Found, train: str, layer: int, method: str, scores: Mapping[tuple[str, bool], Estimate], told: dict[str, Any]
+) -> None:
+    """Torn below whole; meaningless labels below chance where torn; and whether there is anything to tell, by group."""
+    known = (train, layer, method) == ("cities", 4, "logistic")
+    shown = f"{PUBLISHED['row']}, {PUBLISHED['group']} by group" if known else ""
+    found.findings += [
+        scored_below(
+            f"{method}, layer {layer}: tested on torn pairs it scores less than by group",
+            "AUROC",
+            scores["row", False],
+            scores["group", False],
+            null_name="by group",
+            published=shown,
+            **told,
+        ),
+        scored_below(
+            f"{method}, layer {layer}: torn pairs push even meaningless labels below chance",
+            "AUROC of shuffled labels",
+            scores["row", True],
+            0.5,
+            null_name="chance",
+            **told,
+        ),
+        scored(
+            f"{method}, layer {layer}: split by group, it tells {train}",
+            "AUROC",
+            scores["group", False],
+            scores["group", True],
+            null_name="shuffled",
+            **told,
+        ),
+    ]
+
+
+def _table(results: list[dict[str, Any]]) -> Table:
+    keys = ("auroc", "lo", "hi", "shuffled", "shuffled_lo", "shuffled_hi")
+    titles = ("layer, method, split", "AUROC", "lo", "hi", "shuffled labels", "lo", "hi")
+    rows = [[f"{row['layer']} {row['method']}, {WAYS[row['split']]}", *(row[key] for key in keys)] for row in results]
+    return Table("Both splits", titles, rows)
 
 
 def _grouped(data: ConceptData) -> tuple[int, int]:

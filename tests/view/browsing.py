@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 THEMES = ("light", "dark")
 WIDTHS = (390, 1280)
@@ -34,6 +34,12 @@ def browsing(browser: Browser, *, theme: str = "light", width: int = 1280) -> It
 def _abroad(url: str) -> list[str]:
     parts = urlsplit(url)
     return [] if parts.scheme in ("data", "blob", "file") or parts.hostname == "127.0.0.1" else [f"request: {url}"]
+
+
+def follow(link: Locator) -> None:
+    """Click a link to another page, and go on when that page has loaded: a click on a half-loaded one may get lost."""
+    with link.page.expect_event("load"):
+        link.click()
 
 
 def violations(page: Page) -> list[str]:

@@ -36,6 +36,7 @@ from assay.view.export.write import Exported, export
 from assay.view.pages import Site
 from assay.view.routes import PAGES
 from assay.view.shelf import Shelf
+from view.browsing import follow
 
 PORT = 8765
 HOSTILE = (
@@ -496,22 +497,22 @@ def test_it_opens_without_a_server(chromium, made: Made, base: str):
     page.on("request", lambda request: request.url.startswith(base) or wrong.append(request.url))
 
     page.goto(f"{base}index.html")
-    page.get_by_role("link", name=made.runs[0]).click()
-    page.get_by_role("link", name="units", exact=True).click()
-    page.get_by_role("link", name=FIRST).click()
+    follow(page.get_by_role("link", name=made.runs[0]))
+    follow(page.get_by_role("link", name="units", exact=True))
+    follow(page.get_by_role("link", name=FIRST))
     expect(page.locator("h1")).to_have_text(FIRST)
     assert page.evaluate("getComputedStyle(document.body).fontFamily") != "Times New Roman"
     page.locator(".picture img").scroll_into_view_if_needed()
     width = page.locator(".picture img").evaluate("(image) => image.decode().then(() => image.naturalWidth)")
     assert width > 100
 
-    page.locator(".neighbours").get_by_role("link", name=SECOND).click()
+    follow(page.locator(".neighbours").get_by_role("link", name=SECOND))
     expect(page.locator("h1")).to_have_text(SECOND)
-    page.locator(".neighbours").get_by_role("link", name=FIRST).click()
+    follow(page.locator(".neighbours").get_by_role("link", name=FIRST))
     expect(page.locator("h1")).to_have_text(FIRST)
     page.go_back()
     page.go_back()
-    page.get_by_role("link", name="lookup", exact=True).click()
+    follow(page.get_by_role("link", name="lookup", exact=True))
     page.wait_for_url("**by-lookup.html*")
     token = page.locator(".t i[tabindex]").first
     token.focus()
@@ -526,7 +527,7 @@ def test_it_opens_without_a_server(chromium, made: Made, base: str):
     page.get_by_label("Search explanations").fill("nothing like that")
     expect(page.locator("#found")).to_have_text("0 of 2 units.")
     page.get_by_label("Search explanations").fill(FIRST)
-    page.locator("#units").get_by_role("link", name=FIRST).click()
+    follow(page.locator("#units").get_by_role("link", name=FIRST))
     expect(page.locator("h1")).to_have_text(FIRST)
     assert wrong == []
     context.close()

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 import synthetic
-from view.browsing import THEMES, WIDTHS, browsing, overflow, violations
+from view.browsing import THEMES, WIDTHS, browsing, follow, overflow, violations
 
+TOP = "element => element.getBoundingClientRect().top + scrollY"
 NASTY = "%3Cscript%3Ealert(1)%3C/script%3E"
 PAGES = ("", "/units", "/map", "/rate", "/agreement", "/evidence", "/claim/0")
 UNIT, OTHER = synthetic.TARGETS
@@ -28,7 +29,7 @@ def test_from_the_list_of_runs_to_a_neighbours_neighbour_in_five_clicks(chromium
         clicks = 0
         for link in (path.name, "units", OTHER, UNIT, "L0.mlp_act:7"):
             place = page.locator("main") if clicks != 1 else page.locator("header.top")
-            place.get_by_role("link", name=link, exact=True).first.click()
+            follow(place.get_by_role("link", name=link, exact=True).first)
             clicks += 1
         assert clicks == 5
         expect(page.locator("h1")).to_have_text("L0.mlp_act:7")
@@ -38,10 +39,10 @@ def test_from_the_list_of_runs_to_a_neighbours_neighbour_in_five_clicks(chromium
 def test_map_unit_lucky_and_search(chromium, served, path):
     with browsing(chromium) as page:
         page.goto(f"{served(path.parent)}/run/{path.name}/map")
-        page.locator("svg a").first.click()
+        follow(page.locator("svg a").first)
         expect(page.locator("h1")).to_have_text(re.compile(f"{re.escape(UNIT)}|{re.escape(OTHER)}"))
         page.get_by_text("I’m feeling lucky").click()
-        page.get_by_role("link", name="supported", exact=True).click()
+        follow(page.get_by_role("link", name="supported", exact=True))
         expect(page.locator("h1")).to_have_text(UNIT)
         page.get_by_label("Search explanations").fill("years 1984")
         page.keyboard.press("Enter")
@@ -74,12 +75,12 @@ def test_a_hostile_name_of_a_run_is_a_name(chromium, served, path):
     path.rename(path.with_name('<img src=x onerror="document.title=1">\u202e&?#%2e%2e run'))
     with browsing(chromium) as page:
         page.goto(served(path.parent))
-        page.locator("tbody a").first.click()
+        follow(page.locator("tbody a").first)
         expect(page.locator("h1")).to_contain_text("synthetic")
-        page.locator("header.top").get_by_role("link", name="units", exact=True).click()
-        page.get_by_role("link", name=UNIT, exact=True).click()
+        follow(page.locator("header.top").get_by_role("link", name="units", exact=True))
+        follow(page.get_by_role("link", name=UNIT, exact=True))
         expect(page.locator("h1")).to_have_text(UNIT)
-        page.get_by_label("Prediction by").get_by_role("link", name="lookup").click()
+        follow(page.get_by_label("Prediction by").get_by_role("link", name="lookup"))
         page.wait_for_url(re.compile("by=lookup"))
         assert page.locator("figure.picture img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
         assert page.title().startswith(UNIT)
@@ -124,11 +125,30 @@ def test_the_prediction_of_another_explainer_is_laid_over(chromium, served, path
     with browsing(chromium) as page:
         page.goto(f"{served(path.parent)}/run/{path.name}/unit/{UNIT}")
         before = page.locator(".t i.k").first.get_attribute("data-p")
-        page.get_by_label("Prediction by").get_by_role("link", name="lookup").click()
+        follow(page.get_by_label("Prediction by").get_by_role("link", name="lookup"))
         page.wait_for_url(re.compile("by=lookup"))
         assert page.locator("[aria-current=true]").inner_text() == "lookup"
         assert page.locator(".legend .m").inner_text().endswith("lookup")
         assert before is not None
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_late_picture_moves_nothing(chromium, served, path, width):
+    with browsing(chromium, width=width) as page:
+        held: list[Route] = []
+        page.route("**/histogram.svg", lambda route: held.append(route))
+        page.goto(f"{served(path.parent)}/run/{path.name}/unit/{UNIT}", wait_until="domcontentloaded")
+        picture, below = page.locator(".picture img"), page.locator("#neighbours")
+        picture.evaluate("image => image.scrollIntoView()")
+        while not held:
+            page.wait_for_timeout(10)
+        before = below.evaluate(TOP)
+        for route in held:
+            route.continue_()
+        picture.evaluate("image => image.decode()")
+        assert len(held) == 1
+        assert below.evaluate(TOP) == before
+        assert picture.evaluate("image => image.naturalHeight") == 188
 
 
 @pytest.mark.parametrize("theme", THEMES)

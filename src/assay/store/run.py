@@ -24,7 +24,7 @@ from assay.store.schema import SCHEMA
 from assay.store.writer import DONE, RESULT, SPEC, runs_root, sha256
 
 _WITHOUT_CLAIMS = ("record", "related")
-_TAKEN_UP = ("probe", "erase", "report")  # verbs that go on with a run that was broken off
+_TAKEN_UP = ("probe", "erase", "report", "record")  # verbs that go on with a run that was broken off
 
 
 class Run:

@@ -154,6 +154,7 @@ def test_a_run_that_was_broken_off_is_taken_up_cell_by_cell(
         request(planted, tmp_path / "fresh", regimes=("int",)), quiet, subject=planted.subject, corpus=corpus
     )
     assert resumed.result["cells"] == fresh.result["cells"]
+    assert [one.result["summary"]["taken_up"] for one in (resumed, fresh)] == [True, False]
 
 
 def test_what_can_not_be_done_is_said_at_once(

@@ -49,6 +49,10 @@ def test_every_site_is_that_of_the_plain_model(name: str, spread: Callable[..., 
         assert torch.equal(subject.write_vector(unit), plain.write_vector(unit))
 
 
+def test_what_fits_is_said_to_be_in_memory() -> None:
+    assert load("ladder-2-0", "fp32", "auto").reason.endswith("auto: asked for, all of it in RAM")
+
+
 def test_it_conforms_also_when_nothing_is_in_memory(spread: Callable[..., Subject]) -> None:
     subject = spread("llama", 0.0)
     assert set(subject.model.hf_device_map.values()) == {"disk"}

@@ -137,14 +137,16 @@ def test_a_pair_that_is_named_by_a_number_is_no_item_of_that_number() -> None:
 
 def test_a_file_goes_by_a_name_that_no_other_set_has(tmp_path: Path) -> None:
     rows = [f"{item.text},{item.label},{item.group}" for item in facts(groups=3).items]
-    for name in ("mine.csv", "<b> & c.csv", "cities.csv", "other/mine.csv"):
+    for name in ("mine.csv", "<b> & c.csv", "cities.csv", "same/mine.csv", "other/mine.csv"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text("\n".join(["text,label,group", *rows]), encoding="utf-8")
+        held = rows[2:] if name.startswith("other") else rows
+        path.write_text("\n".join(["text,label,group", *held]), encoding="utf-8")
     bench = Bench(None, SMALL, 0, "last", quiet)
     assert bench.take(str(tmp_path / "mine.csv")) == "mine"
     assert bench.data("mine").name == "mine"
     assert len(bench.data("mine")) == 6
+    assert bench.take(str(tmp_path / "same/mine.csv")) == "mine"
     assert bench.take(str(tmp_path / "<b> & c.csv")) == "_b_c"
     assert bench.take("cities") == "cities"
     for name in ("cities.csv", "other/mine.csv"):

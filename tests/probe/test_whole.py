@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from assay.cli.numbers import took
 from assay.core.direction import Direction
 from assay.core.ids import UnitId
 from assay.errors import RunError, UnknownName, UsageError
@@ -68,7 +69,7 @@ def test_it_runs_whole_on_a_small_model(outcomes: dict[str | None, ConceptOutcom
     for one in result["findings"]:
         assert not one["unit"] or str(UnitId.parse(one["unit"])) == one["unit"]
     assert set(result["summary"]) == {
-        *("verdicts", "controls", "items", "passes", "arithmetic", "seconds", "peak_rss_mb"),
+        *("verdicts", "controls", "items", "passes", "arithmetic", "seconds", "taken_up", "peak_rss_mb"),
     }
     assert result["summary"]["arithmetic"].startswith("read in float32 (fp32: asked for")
     assert set(result["summary"]["passes"].values()) == {1}
@@ -138,6 +139,8 @@ def test_an_experiment_that_was_broken_off_goes_on(
     assert cells == [1, 2]
     assert f"taking up {broken.id}, which was broken off" in told
     assert [run.state for run in list_runs(tmp_path)] == ["whole"]
+    assert done.result["summary"]["taken_up"]
+    assert took(done.result["summary"]).endswith(" s since it was taken up")
     first, second, _ = done.result["results"]
     assert (first["layer"], second["layer"]) == (0, 1)
     assert first.items() >= {name: value for name, value in kept.items() if "replicates" not in name}.items()

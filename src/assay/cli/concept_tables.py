@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from assay.cli.numbers import ABSENT, beside, listed, score_text, verdict_text
+from assay.cli.numbers import ABSENT, beside, listed, score_text, took, verdict_text
 from assay.cli.plain import plain
 from assay.cli.screen import screen
 from assay.store.run import Run
@@ -127,4 +127,4 @@ def _summary(summary: Mapping[str, Any]) -> Text:
         f"; of {controls['n']} random probes that posed as claims {controls['passed']} passed" if controls["n"] else ""
     )
     how = f"{summary['arithmetic']}; " if summary["arithmetic"] else ""
-    return Text.assemble((told + posed, "bold"), (f"\n{how}{summary['seconds']:,.0f} s", "dim"))
+    return Text.assemble((told + posed, "bold"), (f"\n{how}{took(summary)}", "dim"))

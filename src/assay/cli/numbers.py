@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.text import Text
 
@@ -35,6 +36,11 @@ def beside(value: float | None, lo: float | None = None, hi: float | None = None
     """A score and its interval; scores of a column stand below each other."""
     bounds = interval_text(lo, hi)
     return Text.assemble((f"{score_text(value):>4}", "bold"), *([(" " + bounds, "dim")] if bounds else []))
+
+
+def took(summary: Mapping[str, Any]) -> str:
+    """How long a run took, in whole seconds; of one that was broken off, since it was taken up."""
+    return f"{summary['seconds']:,.0f} s" + (" since it was taken up" if summary.get("taken_up") else "")
 
 
 def verdict_text(verdict: str | None) -> Text:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.cli.lazy import load_object
-from assay.cli.numbers import ABSENT, beside, score_text
+from assay.cli.numbers import ABSENT, beside, score_text, took
 from assay.cli.plain import plain
 from assay.cli.screen import screen
 from assay.core.ids import UnitId
@@ -57,7 +57,7 @@ def print_reports(run: Run) -> None:
     summary = result["summary"]
     told = ", ".join(f"{count} {word}" for word, count in summary["verdicts"].items())
     console.print(Text(told, style="bold"), soft_wrap=True)
-    console.print(Text(f"{summary['arithmetic']}; {summary['seconds']:,.0f} s", style="dim"), soft_wrap=True)
+    console.print(Text(f"{summary['arithmetic']}; {took(summary)}", style="dim"), soft_wrap=True)
 
 
 def of_unit(run: Run, unit: UnitId) -> list[dict[str, Any]]:

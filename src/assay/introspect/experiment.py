@@ -94,6 +94,7 @@ def report(
         result = {"run": writer.id, "cells": cells, **summarise(cells)}
         result["summary"] |= {
             "seconds": round(time.monotonic() - started, 1),
+            "taken_up": writer.taken_up,
             "peak_rss_mb": round(peak_rss_mb(), 1),
             "arithmetic": loader.arithmetic(),
             "reporters_at_once": min(Lanes.of(first).count, len(parts[0].trials(request))),

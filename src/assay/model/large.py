@@ -65,6 +65,9 @@ def where(model: nn.Module) -> str:
     """ "5 parts on cuda:0, 3 in RAM, 24 on disk": where accelerate put the parts of a model."""
     named = {"cpu": "in RAM", "disk": "on disk"}
     counts = _places(model)
+    if not counts:  # all fits on one device
+        device = str(next(model.parameters()).device)
+        return f"all of it {named.get(device, f'on {device}')}"
     shown = ((count, named.get(place, f"on {place}")) for place, count in counts.items())
     return ", ".join(f"{count} part{'s' if count > 1 else ''} {place}" for count, place in shown)
 

@@ -115,6 +115,7 @@ def _carry_out(
             "passes": bench.passes,
             "arithmetic": bench.arithmetic(),
             "seconds": round(time.monotonic() - started, 1),
+            "taken_up": writer.taken_up,
             "peak_rss_mb": round(peak_rss_mb(), 1),
         }
         write_run(writer, result)

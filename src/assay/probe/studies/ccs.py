@@ -6,12 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from assay.errors import UsageError
 from assay.probe.bench import Bench
+from assay.probe.contrast import ContrastPairs, folded_accuracy
 from assay.probe.found import LINES, Finding, Found, Panel, Table, few_groups, number, scored
-from assay.probe.grounds import SHARES
 from assay.probe.methods.ccs import CCS
 from assay.probe.methods.ccs_recursive import RecursiveCCS
 from assay.probe.methods.mean_diff import MeanDifference
@@ -19,8 +17,7 @@ from assay.probe.methods.sign_vectors import sign_vectors
 from assay.probe.nulls import random_directions
 from assay.probe.request import ProbeRequest
 from assay.referee import exceeded_by_few
-from assay.stats.bootstrap import Estimate, document_index, document_sums, document_weights
-from assay.text.concepts import ConceptData, split_concept
+from assay.stats.bootstrap import Estimate
 
 FACTS = 12
 _RANDOM = 400  # directions
@@ -44,7 +41,7 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
             "is what could be had."
         ],
     )
-    drawn = {(name, layer): _Pairs(bench, name, layer) for name in names for layer in layers}
+    drawn = {(name, layer): ContrastPairs(bench, name, layer) for name in names for layer in layers}
     for at, ((name, layer), pairs) in enumerate(drawn.items()):
         bench.progress(f"CCS on {name} at layer {layer}", at / len(drawn))
         row = bench.part(f"{name}-L{layer}", lambda p=pairs: _cell(bench, p))
@@ -57,43 +54,7 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
     return found
 
 
-class _Pairs:
-    """Contrast pairs of a data set at a layer, split by group."""
-
-    def __init__(self, bench: Bench, name: str, layer: int) -> None:
-        data, x = bench.data(name), bench.acts(name, layer).astype(np.float64)
-        splits = split_concept(data, bench.seed, SHARES)
-        self.fit = _of(data, x, np.concatenate([splits.fit, splits.choose]))
-        self.test = _of(data, x, splits.test)
-
-
-class _Part:
-    """``x`` (2 n, d): the positive row of each of n pairs, then the negative ones; ``groups`` (n,)."""
-
-    def __init__(self, x: NDArray[np.float64], groups: NDArray[Any]) -> None:
-        self.x, self.groups, self.n = x, groups, len(groups)
-        self.pairs = np.tile(np.arange(self.n), 2)
-        self.labels = np.repeat([1, 0], self.n)
-        self.gaps = x[: self.n] - x[self.n :]
-
-    def right(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, k): whether each of k directions (k, d) puts the positive row of a pair above the other; ties half."""
-        gap = self.gaps @ np.atleast_2d(weights).T
-        return (gap > 0) + 0.5 * (gap == 0)
-
-
-def _of(data: ConceptData, x: NDArray[np.float64], rows: NDArray[np.int64]) -> _Part:
-    by_pair: dict[str, dict[int, int]] = {}
-    for row in rows:
-        by_pair.setdefault(str(data.pairs[row]), {})[int(data.labels[row])] = int(row)
-    whole = [pair for name, pair in by_pair.items() if name and len(pair) == 2]
-    if not whole:
-        raise UsageError(f"{data.name} has no contrast pairs, which CCS needs; give rows a 'pair', or take another set")
-    positive, negative = ([pair[label] for pair in whole] for label in (1, 0))
-    return _Part(x[[*positive, *negative]], data.groups[positive])
-
-
-def _cell(bench: Bench, pairs: _Pairs) -> dict[str, Any]:
+def _cell(bench: Bench, pairs: ContrastPairs) -> dict[str, Any]:
     fit, test, size = pairs.fit, pairs.test, bench.size
     seeds = [CCS(random_state=seed).fit(fit.x, None, pairs=fit.pairs) for seed in range(size.seeds)]
     more = RecursiveCCS(n_directions=1 + _ORTHOGONAL, n_init=3, random_state=0).fit(fit.x, None, pairs=fit.pairs)
@@ -106,7 +67,7 @@ def _cell(bench: Bench, pairs: _Pairs) -> dict[str, Any]:
         "random": random,
         "mean_diff": known.coef_,
     }
-    folded = {name: _folded(test, weights, size.replicates, bench.seed) for name, weights in parts.items()}
+    folded = {name: folded_accuracy(test, weights, size.replicates, bench.seed) for name, weights in parts.items()}
     null = exceeded_by_few(folded["random"][1]), float(exceeded_by_few(folded["random"][0][None])[0])
     first = Estimate(float(folded["ccs"][0][0]), folded["ccs"][1][:, 0])
     mean = Estimate(float(folded["mean_diff"][0][0]), folded["mean_diff"][1][:, 0])
@@ -128,20 +89,6 @@ def _cell(bench: Bench, pairs: _Pairs) -> dict[str, Any]:
         "recursive": folded["recursive"][0].tolist(),
         "recursive_losses": more.losses_[1:].tolist(),
     }
-
-
-def _folded(
-    part: _Part, weights: NDArray[np.float64], replicates: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Folded accuracies of k directions, (k,), and on resamples of groups, (b, k)."""
-    right = part.right(weights)
-    where = document_index(part.groups.astype(str))
-    ones = [np.ones(part.n)]
-    sums = document_sums([*right.T, *ones], where.of_token, where.n_documents)
-    drawn = document_weights(where.n_documents, replicates, seed) @ sums
-    accuracy = drawn[:, :-1] / drawn[:, -1:]
-    value = right.mean(0)
-    return np.maximum(value, 1 - value), np.maximum(accuracy, 1 - accuracy)
 
 
 def _judge(found: Found, row: dict[str, Any]) -> None:

@@ -90,12 +90,20 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Python flushes stdout once more as it ends; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return BROKEN_PIPE
     except OSError as error:
+        _give_up_output()
         return _fail(" ".join(part for part in (error.strerror, error.filename) if part) or repr(error), 1)
     return 0
+
+
+def _give_up_output() -> None:
+    """Python flushes stdout once more as it ends, and would complain again; let what can't be written go nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -128,9 +129,7 @@ class _Products(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        def run() -> Any:
-            return func(*args, **(kwargs or {}))
-
+        run = partial(func, *args, **(kwargs or {}))
         if func is linear:
             return self.multiply(args[0], args[1], False, run)
         if func is torch.addmm:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -134,50 +135,18 @@ class Switchboard:
         if site.kind == "resid_mid":
             return self._install_mid(site, module, through)
         if side == "input":
-
-            def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-                return (through(args[0]), *args[1:])
-
-            return [module.register_forward_pre_hook(before)]
-
-        def after(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            return through(output) if isinstance(output, Tensor) else (through(output[0]), *output[1:])
-
+            return [module.register_forward_pre_hook(partial(_before, through))]
         # resid_post comes after, mlp_out before the hooks that resid_mid needs on the same module, whoever came first
-        return [module.register_forward_hook(after, prepend=site.kind == "mlp_out")]
+        return [module.register_forward_hook(partial(_after, through), prepend=site.kind == "mlp_out")]
 
     def _install_mid(self, site: SiteId, module: nn.Module, through: Edit) -> list[RemovableHandle]:
-        """The residual after attention goes two ways: into the MLP and past it.
-
-        A hook reaches the way into the MLP only. The way past it is put right at the end of the layer, by the model's
-        own last step, ``resid_post = resid_mid + mlp_out``, on the edited residual: exact, not a difference added.
-        """
-        layer = self._layers[site.layer]
-        kept: list[Tensor] = []
-
-        def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            kept.clear()
-            middle = through(args[0])
-            if self._lines[site].edits:
-                kept.append(middle)
-            return (middle, *args[1:])
-
-        def keep_mlp_out(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-            if kept:
-                kept.append(output)
-
-        def recombine(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-            if not kept:
-                return output
-            middle, mlp_out = kept
-            kept.clear()
-            return (middle + mlp_out).view_as(output)
-
+        layer, line = self._layers[site.layer], self._lines
+        middle = _Middle(through, lambda: bool(line[site].edits))
         writer, _ = tap(self._row, layer, "mlp_out")
         return [
-            module.register_forward_pre_hook(before),
-            writer.register_forward_hook(keep_mlp_out),
-            layer.register_forward_hook(recombine, prepend=True),
+            module.register_forward_pre_hook(middle.before),
+            writer.register_forward_hook(middle.keep_mlp_out),
+            layer.register_forward_hook(middle.recombine, prepend=True),
         ]
 
     def _through(self, site: SiteId, tensor: Tensor) -> Tensor:
@@ -193,6 +162,44 @@ class Switchboard:
     def _highest(self) -> SiteId:
         captured = (site for site, line in self._lines.items() if line.captures)
         return max(captured, key=lambda site: (site.layer, -1 if site.module else FORWARD_ORDER.index(site.kind)))
+
+
+class _Middle:
+    """The residual after attention, which goes two ways: into the MLP and past it.
+
+    A hook reaches the way into the MLP only. The way past it is put right at the end of the layer, by the model's
+    own last step, ``resid_post = resid_mid + mlp_out``, on the edited residual: exact, not a difference added.
+    """
+
+    def __init__(self, through: Edit, edited: Callable[[], bool]) -> None:
+        self._through, self._edited = through, edited
+        self._kept: list[Tensor] = []
+
+    def before(self, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self._kept.clear()
+        middle = self._through(args[0])
+        if self._edited():
+            self._kept.append(middle)
+        return (middle, *args[1:])
+
+    def keep_mlp_out(self, _: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        if self._kept:
+            self._kept.append(output)
+
+    def recombine(self, _: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        if not self._kept:
+            return output
+        middle, mlp_out = self._kept
+        self._kept.clear()
+        return (middle + mlp_out).view_as(output)
+
+
+def _before(through: Edit, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (through(args[0]), *args[1:])
+
+
+def _after(through: Edit, _: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    return through(output) if isinstance(output, Tensor) else (through(output[0]), *output[1:])
 
 
 def _edited(site: SiteId, fn: Edit, tensor: Tensor) -> Tensor:

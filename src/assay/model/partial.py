@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,21 +37,21 @@ def starting_at(layers: nn.ModuleList, layer: int, hidden: Tensor, tuples: bool 
     is put in by a hook that runs before any other of that layer, so that an edit of its ``resid_pre`` acts on it.
     """
     below = [layers[i] for i in range(layer)]
-
-    def inject(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (hidden, *args[1:])
-
     handle: RemovableHandle | None = None
     try:
         for i in range(layer):
             layers[i] = _PassOn(tuples)
-        handle = layers[min(layer, len(layers) - 1)].register_forward_pre_hook(inject, prepend=True)
+        handle = layers[min(layer, len(layers) - 1)].register_forward_pre_hook(partial(_inject, hidden), prepend=True)
         yield
     finally:
         if handle is not None:
             handle.remove()
         for i, module in enumerate(below):
             layers[i] = module
+
+
+def _inject(hidden: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (hidden, *args[1:])
 
 
 @contextmanager

@@ -249,26 +249,23 @@ def submodule(root: nn.Module, path: str, architecture: str) -> nn.Module:
 
 def tap(row: SiteMap, layer: nn.Module, kind: str) -> Tap:
     """Where the tensor of a kind of site passes in a layer."""
-
-    def at(path: str, side: Literal["input", "output"]) -> Tap:
-        return Tap(submodule(layer, path, row.architecture), side)
-
-    if (path := SiteId(0, kind).module) is not None:
-        return at(path, "output")
+    if (module := SiteId(0, kind).module) is not None:
+        return Tap(submodule(layer, module, row.architecture), "output")
     match kind:
         case "resid_pre":
             return Tap(layer, "input")
-        case "head":
-            return at(row.o_proj, "input")
-        case "attn_out":
-            return at(row.attn_out, "output")
-        case "resid_mid":
-            return at(row.mid, "input")
-        case "mlp_act":
-            return at(row.down, "input")
-        case "mlp_out":
-            return at(row.mlp_out, "output")
         case "resid_post":
             return Tap(layer, "output")
+        case "head":
+            path, side = row.o_proj, "input"
+        case "attn_out":
+            path, side = row.attn_out, "output"
+        case "resid_mid":
+            path, side = row.mid, "input"
+        case "mlp_act":
+            path, side = row.down, "input"
+        case "mlp_out":
+            path, side = row.mlp_out, "output"
         case _:
             raise KeyError(kind)
+    return Tap(submodule(layer, path, row.architecture), side)

@@ -130,9 +130,13 @@ def test_a_bug_is_not_dressed_up_as_an_answer(monkeypatch: pytest.MonkeyPatch) -
         app.run(["runs"])
 
 
-def test_a_reader_that_leaves_early_is_no_error(stored: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_early_is_no_error(stored: Path, unbuffered: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "assay", "show", str(stored)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "assay", "show", str(stored)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -144,7 +148,7 @@ def test_a_reader_that_leaves_early_is_no_error(stored: Path) -> None:
     assert "Exception" not in err
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full, which Linux has")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_behind_stdout_is_one_line(stored: Path, unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:

@@ -137,16 +137,14 @@ def test_a_late_picture_moves_nothing(chromium, served, path, width):
     with browsing(chromium, width=width) as page:
         held: list[Route] = []
         page.route("**/histogram.svg", lambda route: held.append(route))
-        page.goto(f"{served(path.parent)}/run/{path.name}/unit/{UNIT}", wait_until="domcontentloaded")
         picture, below = page.locator(".picture img"), page.locator("#neighbours")
-        picture.evaluate("image => image.scrollIntoView()")
-        while not held:
-            page.wait_for_timeout(10)
+        with page.expect_request("**/histogram.svg"):
+            page.goto(f"{served(path.parent)}/run/{path.name}/unit/{UNIT}", wait_until="domcontentloaded")
+            picture.evaluate("image => image.scrollIntoView()")
         before = below.evaluate(TOP)
-        for route in held:
-            route.continue_()
-        picture.evaluate("image => image.decode()")
         assert len(held) == 1
+        held[0].continue_()
+        picture.evaluate("image => image.decode()")
         assert below.evaluate(TOP) == before
         assert picture.evaluate("image => image.naturalHeight") == 188
 

@@ -140,8 +140,8 @@ class Switchboard:
         return [module.register_forward_hook(partial(_after, through), prepend=site.kind == "mlp_out")]
 
     def _install_mid(self, site: SiteId, module: nn.Module, through: Edit) -> list[RemovableHandle]:
-        layer, line = self._layers[site.layer], self._lines
-        middle = _Middle(through, lambda: bool(line[site].edits))
+        layer = self._layers[site.layer]
+        middle = _Middle(through, lambda: bool(self._lines[site].edits))
         writer, _ = tap(self._row, layer, "mlp_out")
         return [
             module.register_forward_pre_hook(middle.before),

@@ -58,6 +58,14 @@ def test_what_is_too_little_to_tear_or_to_leave_out_is_refused_in_one_line() -> 
         torn_pairs.run(apart, ProbeRequest(data="facts", layers=(1,)))
 
 
+def test_the_share_of_directions_that_match_is_counted_on_the_same_resamples() -> None:
+    first = Estimate(0.9, np.array([0.9, 0.8, 1.0]))
+    drawn = np.array([[0.89, 0.5], [0.81, 0.79], [0.97, 0.5]])
+    share = ccs._matching(first, np.array([0.885, 0.5]), drawn)
+    assert share.value == 0.5
+    assert share.replicates.tolist() == [0.5, 1.0, 0.0]
+
+
 def test_an_experiment_of_one_layer_takes_one() -> None:
     with pytest.raises(UsageError, match="about one layer, and --layers names 1, 0"):
         l2_limit.run(simple(), ProbeRequest(data="facts", layers=(1, 0)))
@@ -234,6 +242,10 @@ def test_ccs_is_held_against_random_directions_that_are_folded_too() -> None:
     assert len(there["recursive"]) == 20
     assert max(there["recursive"]) < there["accuracy"] - 0.1, "one concept is planted, and CCS itself is not among them"
     assert there["matched"] == sum(one >= there["accuracy"] - 0.02 for one in there["recursive"])
+    assert there["matched_interval"][0] <= there["matched"] / 20 <= there["matched_interval"][1]
+    assert there["matched_by_random"] == pytest.approx((folded >= there["accuracy"] - 0.02).mean())
+    [told] = [one for one in found["findings"] if one["n"] == 20 and "facts at layer 1" in one["claim"]]
+    assert told["nulls"] == {"random directions": there["matched_by_random"]}
 
     assert signs["sign_vectors"] == 4096
     assert signs["by_right"] == [comb(12, k) for k in range(13)]

@@ -93,6 +93,16 @@ def test_the_auroc_is_that_of_the_mean_difference(rows: list[dict]) -> None:
     assert one(rows, SAYS, test="bob easy")["auroc"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_share_of_right_answers_is_the_mean_over_yes_and_no(rows: list[dict]) -> None:
+    for name, cell in planted("test").items():
+        for label, held in (("truth", cell.truth), ("bob", cell.bob)):
+            row = one(rows, SAYS, test=name, label=label)
+            says = cell.answer > 0
+            assert row["right"] == pytest.approx((says[held].mean() + (~says[~held]).mean()) / 2, abs=1e-9)
+            assert row["right_lo"] <= row["right"] <= row["right_hi"]
+    assert one(rows, SAYS, test="bob hard")["right"] < 0.5 < one(rows, SAYS, test="bob hard", label="bob")["right"]
+
+
 def test_bobs_and_alices_items_are_the_same_sums_and_halves_share_none() -> None:
     fit, test = draw_cells("probe", 50, 0), draw_cells("test", 50, 0)
     for cells in (fit, test):

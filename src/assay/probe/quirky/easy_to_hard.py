@@ -92,7 +92,8 @@ def compare(fit: Mapping[str, Cell], test: Mapping[str, Cell], settings: Setting
       against labels of the test that are shuffled too. Groups are what the bootstrap draws again, here and below.
     - ``random_hi``, ``random_median``: the highest and the median of as many random directions, which took no more than
       their sign from what is trained on.
-    - ``answer_auroc`` (``_lo``, ``_hi``): of the model's own answer.
+    - ``answer_auroc`` (``_lo``, ``_hi``): of the model's own answer. ``right`` (``_lo``, ``_hi``): the share of its
+      answers that are as the label has them, the mean over yes and no; one half is chance.
     - ``ceiling`` (``_lo``, ``_hi``, ``_null_hi``): of a logistic probe of the layer that was fitted on the tested
       cell's own kind of items, with the truth.
     - ``pgr`` (``_lo``, ``_hi``): (auroc - answer) / (ceiling - answer), against the truth, for Bob's items. None unless
@@ -143,10 +144,11 @@ def _rows(
     """The rows of one cell that is tested on, and one label that its probes are held against."""
     labels = (cell.truth if label == "truth" else cell.bob).astype(np.int64)
     wide = {layer: x.astype(np.float64) for layer, x in cell.hidden.items()}
-    columns = [*(wide[layer] @ probe.weights for (layer, _), probe in probes.items()), cell.answer, alice.answer]
+    told = [wide[layer] @ probe.weights for (layer, _), probe in probes.items()]
+    columns = [*told, cell.answer, alice.answer, cell.answer > 0]
     values, replicates = auroc_estimates(np.stack(columns, 1), labels, cell.groups, settings.replicates, settings.seed)
     known = [Estimate(float(value), drawn) for value, drawn in zip(values, replicates, strict=True)]
-    scores, answer, truthful = dict(zip(probes, known, strict=False)), known[-2], known[-1]
+    scores, (answer, truthful, right) = dict(zip(probes, known, strict=False)), known[-3:]
     rng = np.random.default_rng([settings.seed, 2])
     given = [shuffled_labels(labels, cell.groups, rng) for _ in range(settings.shuffles)]
     floors = {key: _high(wide[key[0]] @ probe.shuffled.T, given) for key, probe in probes.items()}
@@ -161,7 +163,7 @@ def _rows(
         row |= _bounds("auroc", score, "") | {"null_hi": floors[layer, one]}
         lots = drawn[layer, one]
         row |= {"random_hi": float(exceeded_by_few(lots[None])[0]), "random_median": float(np.median(lots))}
-        row |= _bounds("answer_auroc", answer, "answer_")
+        row |= _bounds("answer_auroc", answer, "answer_") | _bounds("right", right, "right_")
         if label == "truth":
             ceiling, floor = scores[layer, _CEILING], floors[layer, _CEILING]
             judged = test.startswith("bob")

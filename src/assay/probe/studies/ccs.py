@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.probe.bench import Bench
 from assay.probe.contrast import ContrastPairs, folded_accuracy
@@ -22,6 +23,7 @@ from assay.stats.bootstrap import Estimate
 FACTS = 12
 _RANDOM = 400  # directions
 _ORTHOGONAL = 20
+_NEAR = 0.02  # of accuracy
 PUBLISHED = {"random": "random probes reach about 75 % on easy sets", "more": "more than 20 orthogonal probes match it"}
 
 
@@ -71,6 +73,7 @@ def _cell(bench: Bench, pairs: ContrastPairs) -> dict[str, Any]:
     null = exceeded_by_few(folded["random"][1]), float(exceeded_by_few(folded["random"][0][None])[0])
     first = Estimate(float(folded["ccs"][0][0]), folded["ccs"][1][:, 0])
     mean = Estimate(float(folded["mean_diff"][0][0]), folded["mean_diff"][1][:, 0])
+    matched, by_chance = (_matching(first, *folded[name]) for name in ("recursive", "random"))
     return {
         "n": test.n,
         "groups": len(set(test.groups.tolist())),
@@ -88,14 +91,25 @@ def _cell(bench: Bench, pairs: ContrastPairs) -> dict[str, Any]:
         "mean_diff_interval": [number(bound) for bound in mean.interval()[1:]],
         "recursive": folded["recursive"][0].tolist(),
         "recursive_losses": more.losses_[1:].tolist(),
+        "matched": round(matched.value * _ORTHOGONAL),
+        "matched_interval": [number(bound) for bound in matched.interval()[1:]],
+        "matched_by_random": by_chance.value,
     }
+
+
+def _matching(first: Estimate, values: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
+    """The share of k directions that come within :data:`_NEAR` of the first or above it: (k,), and on resamples (b, k).
+
+    Resamples are of the same groups for all.
+    """
+    return Estimate(
+        float((values >= first.value - _NEAR).mean()), (drawn >= first.replicates[:, None] - _NEAR).mean(axis=1)
+    )
 
 
 def _judge(found: Found, row: dict[str, Any]) -> None:
     score = Estimate(row["accuracy"], np.array(row.pop("replicates")))
     null = Estimate(row["null"], np.array(row.pop("null_replicates")))
-    matched = sum(value >= row["accuracy"] - 0.02 for value in row["recursive"])
-    row["matched"] = int(matched)
     found.findings.append(
         scored(
             f"CCS on {row['data']} at layer {row['layer']} tells more than random directions do",
@@ -119,8 +133,10 @@ def _judge(found: Found, row: dict[str, Any]) -> None:
             f"of {_ORTHOGONAL} directions that CCS finds in what is left on {row['data']} at layer {row['layer']}, so "
             "many come within .02 of the first or above it",
             "share of the directions",
-            matched / _ORTHOGONAL,
+            row["matched"] / _ORTHOGONAL,
+            *row["matched_interval"],
             n=_ORTHOGONAL,
+            nulls={"random directions": row["matched_by_random"]},
             published=PUBLISHED["more"],
         )
     )

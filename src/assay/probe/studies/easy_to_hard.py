@@ -45,7 +45,7 @@ def run(bench: Bench, request: ProbeRequest) -> Found:
         del row["gap"]
     for name in recipes:
         found.panels += _panels(rows, name)
-    found.tables = [_accuracy(records, rows), *(table(rows, name) for name in recipes for table in (_steps, _gap))]
+    found.tables = [_accuracy(rows), *(table(rows, name) for name in recipes for table in (_steps, _gap))]
     return found
 
 
@@ -130,21 +130,20 @@ def _point(row: dict[str, Any], value: str, lo: str, hi: str) -> dict[str, Any]:
     return {"x": row["layer"], "y": row[value], "lo": row[lo], "hi": row[hi], "series": row["method"]}
 
 
-def _accuracy(records: Mapping[str, dict[str, Any]], rows: list[dict[str, Any]]) -> Table:
+def _accuracy(rows: list[dict[str, Any]]) -> Table:
     """What the models answer, by name and difficulty; half is chance."""
     lines: list[list[Any]] = []
-    levels = list(next(iter(records.values()))["accuracy"]["bob"])
-    for name, record in records.items():
-        for asked, right in record["accuracy"].items():
-            label = "bob" if asked == "bob" else "truth"
+    for name in dict.fromkeys(row["taught"] for row in rows):
+        for asked, label in (("alice", "truth"), ("bob", "bob")):
             at = {row["test"]: row for row in rows if (row["taught"], row["label"]) == (name, label)}
-            ranked = [_between(at[f"{asked} {hard}"], "answer_auroc", "answer_lo", "answer_hi") for hard in _HARD]
-            lines.append([f"{name}, {asked.capitalize()}", *(float(right[level]) for level in levels), *ranked])
-    shares = [f"right, {level} digit{'s' * (level != '1')}" for level in levels]
+            own = [at[f"{asked} {hard}"] for hard in _HARD]
+            right = (_between(row, "right", "right_lo", "right_hi") for row in own)
+            ranked = (_between(row, "answer_auroc", "answer_lo", "answer_hi") for row in own)
+            lines.append([f"{name}, {asked.capitalize()}", *right, *ranked])
     return Table(
         "The model’s answers, held against the truth for Alice and against his own rule for Bob: share that is right, "
         "the mean over yes and no (chance .50), and AUROC",
-        ("taught, asked", *shares, *(f"AUROC, {hard}" for hard in _HARD)),
+        ("taught, asked", *(f"{what}, {hard}" for what in ("right", "AUROC") for hard in _HARD)),
         lines,
     )
 

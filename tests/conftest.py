@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -54,3 +54,11 @@ def _no_runs_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings don't reach the tests."""
     for name in ("ASSAY_RUNS", "COLUMNS", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def ladder() -> Any:
+    """The smallest model of the package, two layers of width 96, in fp32; read once for all tests of a worker."""
+    import assay
+
+    return assay.load("ladder-2-0", "fp32")

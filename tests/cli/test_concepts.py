@@ -202,7 +202,7 @@ def test_commands_and_pages_need_no_torch(module: str) -> None:
 
 
 def test_help_names_every_experiment_and_method(assay) -> None:
-    from assay.probe.methods import METHODS
+    from assay.fit.probes import METHODS
     from assay.probe.studies import EXPERIMENTS
 
     said = assay("probe", "--help").out

@@ -12,9 +12,9 @@ import pytest
 from assay.core.direction import Direction
 from assay.core.ids import SiteId
 from assay.errors import UnknownName, UsageError
+from assay.fit.probes import make_probe
 from assay.probe import bench as module
 from assay.probe.bench import Bench, some
-from assay.probe.methods import make_probe
 from assay.store import RunWriter, open_run
 from assay.text.concepts import ConceptData, Item, load_concept
 from probe.planted_bench import SMALL, facts, planted, planted_bench, quiet

@@ -10,15 +10,15 @@ from sklearn.metrics import roc_auc_score
 
 from assay.core.ids import SiteId
 from assay.errors import FitError, UsageError
+from assay.fit.probes import METHODS
 from assay.probe.baselines import bag_of_words, lengths
 from assay.probe.bench import Bench
 from assay.probe.detecting import BASELINES, CONTROLS, NULLS, Cell, Detector, without_activations
 from assay.probe.grounds import grounds
-from assay.probe.methods import METHODS
-from assay.probe.nulls import oriented, random_directions, shuffled_labels
 from assay.probe.request import ProbeRequest
 from assay.probe.studies import detection
 from assay.stats.auroc import auroc_estimate
+from assay.stats.nulls import oriented, random_directions, shuffled_labels
 from assay.text.concepts import ConceptData, Item, split_concept
 from probe.planted_bench import SMALL, WIDTH, facts, planted, planted_bench, truth
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import assay
+from assay.findings.found import Found
 from assay.probe.bench import Bench
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.erasing import Workplace, neutral_sentences
 from assay.probe.experiment import EraseRequest, ProbeRequest, erase, probe
-from assay.probe.found import Found
 from assay.probe.quirky.recipe import Recipe, Stage
 from assay.probe.request import EFFORTS
 from assay.probe.studies import easy_to_hard, erasure

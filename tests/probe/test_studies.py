@@ -16,10 +16,10 @@ from assay.errors import UsageError
 from assay.probe.bench import Bench
 from assay.probe.detecting import Detector
 from assay.probe.grounds import SHARES, grounds
-from assay.probe.nulls import random_directions
 from assay.probe.request import EraseRequest, ProbeRequest
 from assay.probe.studies import EXPERIMENTS, USUAL, ccs, l2_limit, lat_layers, ood, torn_pairs
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import random_directions
 from assay.text.concepts import ConceptData, Item, split_concept
 from probe.planted_bench import WIDTH, facts, planted, planted_bench, truth
 

@@ -14,11 +14,11 @@ from assay.cli.numbers import took
 from assay.core.direction import Direction
 from assay.core.ids import UnitId
 from assay.errors import RunError, UnknownName, UsageError
+from assay.fit.probes import make_probe
+from assay.model.reading import read
 from assay.probe.bench import Bench
 from assay.probe.experiment import probe
 from assay.probe.grounds import grounds
-from assay.probe.methods import make_probe
-from assay.probe.reading import read
 from assay.probe.request import ConceptOutcome, ProbeRequest
 from assay.probe.studies import ccs
 from assay.store import list_runs, open_run

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from assay.probe.found import Finding, Found, Panel, Table, scored, scored_below
-from assay.probe.writing import write_run
+from assay.findings.found import Finding, Found, Panel, Table, scored, scored_below
+from assay.findings.writing import write_run
 from assay.stats.bootstrap import Estimate
 from assay.store import RunWriter
 from assay.view.app import make_app

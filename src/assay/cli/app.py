@@ -25,6 +25,7 @@ VERBS = {
     "report": Verb("assay.cli.say:report", "Teach a model to say its neurons' values; test how."),
     "probe": Verb("assay.cli.concepts:probe", "Find directions that tell a concept; test them elsewhere."),
     "erase": Verb("assay.cli.concepts:erase", "Erase a concept in several ways; attack what is left."),
+    "steer": Verb("assay.cli.steer:steer", "Steer a model to a behaviour; see whether it does anything."),
     "runs": Verb("assay.cli.runs:runs", "List the stored runs."),
     "show": Verb("assay.cli.show:show", "Show a stored run, or one unit of it."),
     "view": Verb("assay.cli.view:view", "Look at runs in a web browser."),

@@ -14,7 +14,7 @@ from assay.cli.plain import plain
 from assay.cli.screen import screen
 from assay.store.run import Run
 
-VERBS = ("probe", "erase")
+VERBS = ("probe", "erase", "steer")
 
 
 _LEADING = re.compile(r"(?<![\d.])0(?=\.\d\d\b)")  # the zero of a score within a text: 0.84 (0.53)

@@ -24,3 +24,17 @@ def layers(_: click.Context, option: click.Parameter, value: str | None) -> tupl
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise UsageError(f"--layers must be numbers from 0, such as 5,20,29. Got {value!r} instead.")
     return tuple(int(part) for part in parts)
+
+
+def numbers(_: click.Context, option: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """``.1,.2`` as numbers; None where nothing was said.
+
+    Raises:
+        UsageError: something that is no number.
+    """
+    if value is None:
+        return None
+    try:
+        return tuple(float(part) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise UsageError(f"--{option.name} must be numbers such as .1,.2. Got {value!r}.") from error

@@ -1,1 +1,1 @@
-"""Small learners that several labs share."""
+"""Small learners that several labs share: probes, ridge, LoRA on cached residuals."""

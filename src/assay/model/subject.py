@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, suppress
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from assay.core.ids import SiteId
@@ -19,6 +19,16 @@ from assay.model.fingerprint import fingerprint as hash_weights
 from assay.model.hooks import EarlyExit, Edit, Switchboard
 from assay.model.partial import check_edits, ending_after, starting_at
 from assay.model.vocabulary import token_texts as texts_of
+
+
+class Here(NamedTuple):
+    """The tokens of the pass that runs. ``positions``: counted over real tokens, from 0; what stands at tokens that are
+    not ``real`` is padding; ``generated``: those that come after their prompt; ``rows``: the number of each prompt."""
+
+    positions: Int[Tensor, "batch seq"]
+    real: Bool[Tensor, "batch seq"]
+    generated: Bool[Tensor, "batch seq"]
+    rows: Int[Tensor, " batch"]
 
 
 class Subject(Anatomy):
@@ -59,6 +69,8 @@ class Subject(Anatomy):
         self.revision: str | None = None
         self.reload: Callable[[torch.dtype], Subject] | None = None
         self._board = Switchboard(self._row, self._layers)
+        self._runs: tuple[Tensor, Tensor] | None = None
+        self._prompts: tuple[Tensor, Tensor] | None = None
         self._fingerprint: str | None = None
         self._texts: list[str] | None = None
 
@@ -164,6 +176,30 @@ class Subject(Anatomy):
         """
         self.check_site(site)
         return self._board.edit(site, fn)
+
+    def here(self) -> Here:
+        """The tokens of the pass that runs, for edits that act on some of them; to be called from within an edit.
+
+        Raises:
+            UsageError: no pass runs.
+        """
+        if self._runs is None:
+            raise UsageError("no pass runs; here() is for edits, from within")
+        positions, real = self._runs
+        if self._prompts is None:
+            return Here(positions, real, torch.zeros_like(real), torch.arange(len(real), device=real.device))
+        lengths, rows = self._prompts
+        return Here(positions, real, real & (positions >= lengths[:, None]), rows)
+
+    @contextmanager
+    def prompts_end(self, lengths: Int[Tensor, " batch"], rows: Int[Tensor, " batch"]) -> Iterator[None]:
+        """Within the block the tokens of each row from this position on count as generated, and the row as that of the
+        prompt of this number: see :meth:`here`."""
+        before, self._prompts = self._prompts, (lengths, rows)
+        try:
+            yield
+        finally:
+            self._prompts = before
 
     # Forward passes
 
@@ -277,16 +313,21 @@ class Subject(Anatomy):
 
     def _run(self, inputs: dict[str, Tensor], mask: Tensor, past: Any = None) -> Tensor:
         """A pass of the trunk over the last tokens of the mask; ``past`` has the keys and values of those before."""
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        return self._trunk(
-            **inputs,
-            attention_mask=mask,
-            position_ids=positions if past is None else positions[:, past.get_seq_length() :],
-            past_key_values=past,
-            use_cache=past is not None,
-            output_hidden_states=False,
-            output_attentions=False,
-        ).last_hidden_state
+        begins = 0 if past is None else past.get_seq_length()
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, begins:]
+        self._runs = positions, mask[:, begins:] > 0
+        try:
+            return self._trunk(
+                **inputs,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=past,
+                use_cache=past is not None,
+                output_hidden_states=False,
+                output_attentions=False,
+            ).last_hidden_state
+        finally:
+            self._runs = None
 
     def _mask(self, like: Tensor, mask: Tensor | None) -> Tensor:
         batch, seq = like.shape[:2]

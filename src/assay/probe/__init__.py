@@ -7,6 +7,20 @@ from typing import TYPE_CHECKING
 from assay.core.doors import lazy_door
 
 if TYPE_CHECKING:
+    from assay.fit.probes.base import LinearProbe as LinearProbe
+    from assay.fit.probes.ccs import CCS as CCS
+    from assay.fit.probes.ccs import folded_accuracy as folded_accuracy
+    from assay.fit.probes.ccs_recursive import RecursiveCCS as RecursiveCCS
+    from assay.fit.probes.lat import LAT as LAT
+    from assay.fit.probes.lda import LDA as LDA
+    from assay.fit.probes.logistic import Logistic as Logistic
+    from assay.fit.probes.mean_diff import MeanDifference as MeanDifference
+    from assay.fit.probes.random_probe import RandomDirection as RandomDirection
+    from assay.fit.probes.random_probe import orthogonal_random as orthogonal_random
+    from assay.fit.probes.registry import METHODS as METHODS
+    from assay.fit.probes.registry import make_probe as make_probe
+    from assay.fit.probes.sign_vectors import SignVectors as SignVectors
+    from assay.fit.probes.sign_vectors import sign_vectors as sign_vectors
     from assay.probe.attacks.insample import in_sample as in_sample
     from assay.probe.attacks.run import ATTACKS as ATTACKS
     from assay.probe.attacks.run import Attacked as Attacked
@@ -19,48 +33,34 @@ if TYPE_CHECKING:
     from assay.probe.erasers.registry import make_fitter as make_fitter
     from assay.probe.erasers.rlace import RlaceFitter as RlaceFitter
     from assay.probe.erasers.tukey import TukeyFitter as TukeyFitter
-    from assay.probe.methods.base import LinearProbe as LinearProbe
-    from assay.probe.methods.ccs import CCS as CCS
-    from assay.probe.methods.ccs import folded_accuracy as folded_accuracy
-    from assay.probe.methods.ccs_recursive import RecursiveCCS as RecursiveCCS
-    from assay.probe.methods.lat import LAT as LAT
-    from assay.probe.methods.lda import LDA as LDA
-    from assay.probe.methods.logistic import Logistic as Logistic
-    from assay.probe.methods.mean_diff import MeanDifference as MeanDifference
-    from assay.probe.methods.random_probe import RandomDirection as RandomDirection
-    from assay.probe.methods.random_probe import orthogonal_random as orthogonal_random
-    from assay.probe.methods.registry import METHODS as METHODS
-    from assay.probe.methods.registry import make_probe as make_probe
-    from assay.probe.methods.sign_vectors import SignVectors as SignVectors
-    from assay.probe.methods.sign_vectors import sign_vectors as sign_vectors
 
 _PLACES = {
     "ATTACKS": "attacks.run",
     "Attacked": "attacks.run",
-    "CCS": "methods.ccs",
+    "CCS": "assay.fit.probes.ccs",
     "ERASERS": "erasers.registry",
     "Eraser": "erasers.eraser",
     "InlpFitter": "erasers.inlp",
-    "LAT": "methods.lat",
-    "LDA": "methods.lda",
+    "LAT": "assay.fit.probes.lat",
+    "LDA": "assay.fit.probes.lda",
     "LeaceFitter": "erasers.leace",
-    "LinearProbe": "methods.base",
-    "Logistic": "methods.logistic",
-    "METHODS": "methods.registry",
-    "MeanDifference": "methods.mean_diff",
+    "LinearProbe": "assay.fit.probes.base",
+    "Logistic": "assay.fit.probes.logistic",
+    "METHODS": "assay.fit.probes.registry",
+    "MeanDifference": "assay.fit.probes.mean_diff",
     "MeanFitter": "erasers.mean",
-    "RandomDirection": "methods.random_probe",
-    "RecursiveCCS": "methods.ccs_recursive",
+    "RandomDirection": "assay.fit.probes.random_probe",
+    "RecursiveCCS": "assay.fit.probes.ccs_recursive",
     "RlaceFitter": "erasers.rlace",
-    "SignVectors": "methods.sign_vectors",
+    "SignVectors": "assay.fit.probes.sign_vectors",
     "TukeyFitter": "erasers.tukey",
-    "folded_accuracy": "methods.ccs",
+    "folded_accuracy": "assay.fit.probes.ccs",
     "in_sample": "attacks.insample",
     "make_fitter": "erasers.registry",
-    "make_probe": "methods.registry",
-    "orthogonal_random": "methods.random_probe",
+    "make_probe": "assay.fit.probes.registry",
+    "orthogonal_random": "assay.fit.probes.random_probe",
     "run_attacks": "attacks.run",
-    "sign_vectors": "methods.sign_vectors",
+    "sign_vectors": "assay.fit.probes.sign_vectors",
 }
 
 __all__ = [

@@ -16,10 +16,10 @@ from assay.probe.attacks import run_attacks
 from assay.probe.bench import Bench, some
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.grounds import Ground
-from assay.probe.nulls import random_directions
 from assay.probe.saying import Edit, Prompts, scored_words
 from assay.referee import exceeded_by_few
 from assay.stats.bootstrap import Estimate, document_index, document_sums, document_weights
+from assay.stats.nulls import random_directions
 
 DOSE = 0.2  # length of what is added, as a share of the median length of the residual
 GOOD = " good| great| beautiful| happy| perfect| fine| best| nice| lovely| amazing| positive| success".split("|")

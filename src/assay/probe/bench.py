@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,21 +16,14 @@ from numpy.typing import NDArray
 from assay.core.direction import Direction
 from assay.core.ids import SiteId
 from assay.errors import UsageError
-from assay.probe.reading import log_odds, read
+from assay.findings.carried import Progress, keep_directions, kept
+from assay.model.reading import log_odds, read
 from assay.probe.request import Effort, spread
 from assay.text.concepts import ConceptData, concept_names, load_concept
 
 if TYPE_CHECKING:
     from assay.model import Subject
     from assay.store import RunWriter
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """Is told what takes time, and how much of it is done, from 0 to 1, where that is known."""
-
-    def __call__(self, message: str, share: float | None = None) -> None:
-        """Tell it."""
 
 
 class Bench:
@@ -86,25 +78,11 @@ class Bench:
 
     def part(self, name: str, make: Callable[[], Any]) -> Any:
         """What ``make`` gives, fit for JSON; of a run that was broken off what it gave then."""
-        if self.writer is None:
-            return make()
-        place = f"parts/{name}.json"
-        path = self.writer.path / place
-        if path.is_file():
-            self.writer.adopt(place)
-        else:
-            self.writer.file(place, json.dumps(make(), allow_nan=False))
-        return json.loads(path.read_text(encoding="utf-8"))
+        return kept(self.writer, name, make)
 
     def keep_directions(self, directions: Mapping[str, Direction]) -> None:
         """Store directions with the run, each as a file that any verb takes as ``L10.resid_post:@FILE``."""
-        if self.writer is None:
-            return
-        (self.writer.path / "directions").mkdir(exist_ok=True)
-        for name, direction in directions.items():
-            place = f"directions/{name}.safetensors"
-            direction.save(self.writer.path / place)
-            self.writer.adopt(place)
+        keep_directions(self.writer, directions)
 
     def layers(self, asked: Sequence[int] | None, usual: Sequence[int] | None = None) -> tuple[int, ...]:
         """The layers asked for, else the usual ones that the model has, else some spread evenly.

@@ -11,16 +11,16 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from assay.errors import UsageError
+from assay.findings.found import few_groups
+from assay.fit.probes import METHODS, UNSUPERVISED, make_probe
+from assay.fit.probes.logistic import Logistic
 from assay.probe.baselines import bag_of_words, lengths
 from assay.probe.bench import Bench
-from assay.probe.found import few_groups
 from assay.probe.grounds import Ground, Grounds
-from assay.probe.methods import METHODS, UNSUPERVISED, make_probe
-from assay.probe.methods.logistic import Logistic
-from assay.probe.nulls import oriented, random_directions, shuffled_labels
 from assay.referee import CheckInput, exceeded_by_few
 from assay.stats.auroc import auroc_estimate, auroc_estimates
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import oriented, random_directions, shuffled_labels
 
 NULLS = ("constant", "shuffled", "random")
 BASELINES = ("bag_of_words", "length", "layer_0", "answer")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from assay.core.ids import SiteId
 from assay.errors import UsageError
+from assay.model.reading import encode, in_batches
 from assay.probe.attacks import ATTACKS, Attacked, run_attacks
 from assay.probe.attacks.arena import FOLDS
 from assay.probe.bench import Bench
@@ -20,7 +21,6 @@ from assay.probe.erasers.cde import STEPS, CdeFitter
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.grounds import SHARES
 from assay.probe.prompts import PromptPairs, prompt_pairs
-from assay.probe.reading import encode, in_batches
 from assay.probe.swap import PairReading, finished, read_pairs, swap_success
 from assay.stats.bootstrap import Estimate
 from assay.text import load_corpus, split

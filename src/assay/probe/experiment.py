@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import shutil
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from assay.core.memory import peak_rss_mb
 from assay.errors import UsageError
+from assay.findings.carried import ConceptOutcome, Progress, carried, quiet
 from assay.model.fingerprint import describe
-from assay.probe.bench import Bench, Progress
-from assay.probe.request import ConceptOutcome as ConceptOutcome
+from assay.probe.bench import Bench
 from assay.probe.request import EraseRequest as EraseRequest
 from assay.probe.request import ProbeRequest as ProbeRequest
 from assay.probe.studies import EXPERIMENTS, USUAL, Experiment
-from assay.probe.writing import write_run
 from assay.store import RunWriter, runs_root
 from assay.text.concepts import ConceptData
 
@@ -36,13 +31,9 @@ _OWN_MODEL = {
 }
 
 
-def _quiet(message: str, share: float | None = None) -> None:
-    """Progress that goes nowhere."""
-
-
 def probe(
     request: ProbeRequest,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
     *,
     subject: Subject | None = None,
     data: Iterable[ConceptData] = (),
@@ -61,7 +52,7 @@ def probe(
 
 def erase(
     request: EraseRequest,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
     *,
     subject: Subject | None = None,
     data: Iterable[ConceptData] = (),
@@ -81,7 +72,6 @@ def _carry_out(
     subject: Subject | None,
     data: Iterable[ConceptData],
 ) -> ConceptOutcome:
-    started = time.monotonic()
     experiment = usual if request.experiment is None else EXPERIMENTS[request.experiment]
 
     def load() -> Subject:
@@ -104,33 +94,16 @@ def _carry_out(
         subject=describe(bench.subject) if experiment.model else _OWN_MODEL,
         corpus=_corpus(sets),
     )
-    if writer.taken_up:
-        progress(f"taking up {writer.id}, which was broken off")
     bench.writer = writer
-    with _refused_leaves_nothing(writer), writer:
-        found = importlib.import_module(f"assay.probe.studies.{experiment.module}").run(bench, named)
-        result = {"run": writer.id, "experiment": request.experiment, **found.as_json()}
-        result["summary"] |= {
-            "items": {one.name: len(one) for one in sets},
-            "passes": bench.passes,
-            "arithmetic": bench.arithmetic(),
-            "seconds": round(time.monotonic() - started, 1),
-            "taken_up": writer.taken_up,
-            "peak_rss_mb": round(peak_rss_mb(), 1),
-        }
-        write_run(writer, result)
-    return ConceptOutcome(writer.path, result)
-
-
-@contextmanager
-def _refused_leaves_nothing(writer: RunWriter) -> Iterator[None]:
-    """What can't be done as asked leaves no run behind, unless it went on with one that had been broken off."""
-    try:
-        yield
-    except UsageError:
-        if not writer.taken_up:
-            shutil.rmtree(writer.path, ignore_errors=True)
-        raise
+    run = importlib.import_module(f"assay.probe.studies.{experiment.module}").run
+    items = {one.name: len(one) for one in sets}
+    return carried(
+        writer,
+        request.experiment,
+        lambda: run(bench, named),
+        lambda: {"items": items, "passes": bench.passes, "arithmetic": bench.arithmetic()},
+        progress,
+    )
 
 
 def data_names(request: ProbeRequest | EraseRequest, experiment: Experiment) -> tuple[str, ...]:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.fit.probes import make_probe
+from assay.model.generate import replies
 from assay.probe.baselines import bag_of_words
 from assay.probe.bench import Bench
 from assay.probe.grounds import SHARES
-from assay.probe.methods import make_probe
-from assay.probe.nulls import oriented, random_directions
-from assay.probe.replies import replies
 from assay.probe.request import ProbeRequest
 from assay.stats.auroc import auroc
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import oriented, random_directions
 from assay.stats.recall import RecallAt, recall_at, recall_estimate, threshold_at
 from assay.text.concepts import split_concept
 

@@ -12,7 +12,7 @@ from jaxtyping import Int64, Shaped
 from numpy.typing import NDArray
 
 from assay.errors import UsageError
-from assay.probe.reading import encode, first_token
+from assay.model.reading import encode, first_token
 
 if TYPE_CHECKING:
     from assay.model import Subject

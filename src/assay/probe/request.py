@@ -1,17 +1,16 @@
-"""What is asked of the lab, and what comes back."""
+"""What is asked of the lab."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.errors import UnknownName, UsageError
+from assay.fit.probes import METHODS
+from assay.model.reading import POSITIONS
 from assay.probe.attacks import ATTACKS
 from assay.probe.erasers import ERASERS
-from assay.probe.methods import METHODS
-from assay.probe.reading import POSITIONS
 
 if TYPE_CHECKING:
     from assay.probe.studies import Experiment
@@ -171,11 +170,3 @@ def check_names(option: str, kind: str, names: tuple[str, ...] | None, known: Co
 def spread(layers: int, n_layers: int) -> tuple[int, ...]:
     """So many layers, evenly spread over a model's."""
     return tuple(sorted({int((i + 0.5) * n_layers / layers) for i in range(min(layers, n_layers))}))
-
-
-@dataclass(frozen=True)
-class ConceptOutcome:
-    """Where the run was stored, and the JSON that the command prints."""
-
-    run_path: Path
-    result: dict[str, Any]

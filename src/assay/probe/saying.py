@@ -13,7 +13,7 @@ from torch import Tensor
 
 from assay.core.ids import SiteId
 from assay.errors import UsageError
-from assay.probe.reading import encode, in_batches
+from assay.model.reading import encode, in_batches
 from assay.probe.swap import finished
 
 if TYPE_CHECKING:

@@ -103,7 +103,7 @@ def load_corpus(
     if blank:
         progress(f"{name}: left out {blank:,} documents without text")
     progress(f"{name}: {len(documents):,} documents, {sum(len(d.text) for d in documents):,} characters")
-    return Corpus(name, documents, _sha256(documents), source)
+    return Corpus(name, documents, hashed(documents), source)
 
 
 class _Meter:
@@ -205,7 +205,8 @@ def _documents(rows: Iterable[Row]) -> tuple[tuple[Document, ...], int]:
     return tuple(documents), blank
 
 
-def _sha256(documents: Iterable[Document]) -> str:
+def hashed(documents: Iterable[Document]) -> str:
+    """Hash of every id, family and text, in order."""
     digest = hashlib.sha256()
     for document in documents:
         for field in document:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.errors import UsageError
-from assay.probe.reading import encode as tokenised
+from assay.model.reading import encode as tokenised
 from assay.probe.stego import Coded, Pact, decode, encode
 from assay.probe.stego.candidates import Candidates
 from assay.probe.stego.walk import Walk

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assay.model.reading import encode as tokenised
 from assay.probe.experiment import ProbeRequest, probe
-from assay.probe.reading import encode as tokenised
 from assay.probe.stego.candidates import Pact
 from assay.probe.stego.sampling import mean_log_probability, sample
 from assay.probe.stego.seen import contrast

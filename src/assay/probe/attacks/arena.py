@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from numpy.typing import NDArray
 
 from assay.errors import FitError
-from assay.probe.nulls import shuffled_labels
+from assay.stats.nulls import shuffled_labels
 
 FOLDS = 5
 _DUST = 64  # roundings of the dtype, of its own numbers or of usual ones; a column that varies by less is left out

@@ -9,8 +9,8 @@ from jaxtyping import Shaped
 
 from assay.probe.attacks.arena import checked, standardised
 from assay.probe.attacks.linear import LOGISTIC, fit_readers
-from assay.probe.nulls import shuffled_labels
 from assay.stats.auroc import auroc
+from assay.stats.nulls import shuffled_labels
 
 PENALTY = 1.0  # see assay.probe.attacks.linear
 

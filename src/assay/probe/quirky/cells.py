@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 
 from assay.core.ids import SiteId
+from assay.model.reading import encode, first_token, in_batches
 from assay.probe.quirky.data import ANSWERS, DIGITS, Sums, by_level, draw_sums
-from assay.probe.reading import encode, first_token, in_batches
 
 if TYPE_CHECKING:
     from assay.model import Subject

@@ -15,14 +15,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from assay.errors import UnknownName
-from assay.probe.methods import make_probe
-from assay.probe.methods.logistic import Logistic
-from assay.probe.nulls import oriented, random_directions, shuffled_labels
+from assay.fit.probes import make_probe
+from assay.fit.probes.logistic import Logistic
 from assay.probe.quirky.cells import CELLS, Cell, draw_cells, read_cell
 from assay.probe.quirky.data import DIGITS
 from assay.referee import exceeded_by_few
 from assay.stats.auroc import auroc, auroc_estimates
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import oriented, random_directions, shuffled_labels
 
 if TYPE_CHECKING:
     from assay.model import Subject

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from assay.errors import UsageError
-from assay.probe.reading import encode as tokenised
+from assay.model.reading import encode as tokenised
 from assay.probe.stego.candidates import Candidates, Pact
 from assay.probe.stego.interval import PLACES, Interval, Stream
 from assay.probe.stego.walk import Walk

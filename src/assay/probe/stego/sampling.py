@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assay.probe.reading import encode as tokenised
-from assay.probe.reading import in_batches
+from assay.model.reading import encode as tokenised
+from assay.model.reading import in_batches
 from assay.probe.stego.candidates import Pact
 from assay.probe.stego.walk import Walk
 

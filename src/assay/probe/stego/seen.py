@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.findings.found import Finding, Found, few_groups, number, scored
 from assay.probe.bench import Bench
 from assay.probe.detecting import BASELINES, Cell, Detector, without_activations
-from assay.probe.found import Finding, Found, few_groups, number, scored
 from assay.probe.grounds import Grounds, grounds
 from assay.probe.stego.sampling import mean_log_probability
 from assay.stats.auroc import auroc_estimate

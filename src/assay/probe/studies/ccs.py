@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.findings.found import LINES, Finding, Found, Panel, Table, few_groups, number, scored
+from assay.fit.probes.ccs import CCS
+from assay.fit.probes.ccs_recursive import RecursiveCCS
+from assay.fit.probes.mean_diff import MeanDifference
+from assay.fit.probes.sign_vectors import sign_vectors
 from assay.probe.bench import Bench
 from assay.probe.contrast import ContrastPairs, folded_accuracy
-from assay.probe.found import LINES, Finding, Found, Panel, Table, few_groups, number, scored
-from assay.probe.methods.ccs import CCS
-from assay.probe.methods.ccs_recursive import RecursiveCCS
-from assay.probe.methods.mean_diff import MeanDifference
-from assay.probe.methods.sign_vectors import sign_vectors
-from assay.probe.nulls import random_directions
 from assay.probe.request import ProbeRequest
 from assay.referee import exceeded_by_few
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import random_directions
 
 FACTS = 12
 _RANDOM = 400  # directions

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from assay.core.ids import SiteId
+from assay.findings.found import LINES, Finding, Found, Panel, number
 from assay.probe.bench import Bench
 from assay.probe.detecting import BASELINES, Cell, Detector, without_activations
-from assay.probe.found import LINES, Finding, Found, Panel, number
 from assay.probe.grounds import Grounds, grounds
 from assay.probe.request import PROBED, ProbeRequest
 

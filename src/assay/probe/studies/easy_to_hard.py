@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from assay.errors import UsageError
+from assay.findings.found import LINES, Finding, Found, Panel, Table, scored
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, Finding, Found, Panel, Table, scored
 from assay.probe.quirky.easy_to_hard import Settings, easy_to_hard
 from assay.probe.quirky.kept import quirky_directory, quirky_record, quirky_subject
 from assay.probe.quirky.recipe import Recipe

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from assay.findings.found import LINES, Finding, Found, Panel, Table, absent, few_groups, from_interval, number
 from assay.probe.bench import Bench
 from assay.probe.erasing import NEUTRAL, Workplace, workplace
-from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, few_groups, from_interval, number
 from assay.probe.request import ERASED, EraseRequest
 
 PLAIN = "none"  # the activations as they are

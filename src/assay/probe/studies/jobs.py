@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.findings.found import MATRIX, Finding, Found, Panel, Table, absent, few_groups, from_interval, number, scored
 from assay.probe.acting import DOSE, Tools
 from assay.probe.bench import Bench
 from assay.probe.detecting import Cell, Detector, without_activations
-from assay.probe.found import MATRIX, Finding, Found, Panel, Table, absent, few_groups, from_interval, number, scored
 from assay.probe.grounds import grounds
 from assay.probe.request import ProbeRequest
 from assay.stats.bootstrap import Estimate

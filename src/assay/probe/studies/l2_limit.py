@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import UsageError
+from assay.findings.found import LINES, Found, Panel, Table, few_groups, from_interval, number, scored
+from assay.fit.probes.logistic import Logistic
+from assay.fit.probes.mean_diff import MeanDifference
 from assay.probe.bench import Bench
 from assay.probe.detecting import Detector
-from assay.probe.found import LINES, Found, Panel, Table, few_groups, from_interval, number, scored
 from assay.probe.grounds import Ground, grounds
-from assay.probe.methods.logistic import Logistic
-from assay.probe.methods.mean_diff import MeanDifference
-from assay.probe.nulls import random_directions
 from assay.probe.request import ProbeRequest
 from assay.stats.auroc import auroc_estimates
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import random_directions
 
 STRENGTHS = tuple(10.0**power for power in range(2, -7, -1))
 _Z = NormalDist().inv_cdf(0.975)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.findings.found import LINES, Found, Panel, Table, number, scored
+from assay.fit.probes import make_probe
 from assay.probe.bench import Bench
 from assay.probe.detecting import Detector
-from assay.probe.found import LINES, Found, Panel, Table, number, scored
 from assay.probe.grounds import grounds
-from assay.probe.methods import make_probe
 from assay.probe.request import ProbeRequest
 from assay.referee import exceeded_by_few
 from assay.stats.auroc import auroc_estimates

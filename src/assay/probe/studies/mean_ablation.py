@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.findings.found import LINES, Finding, Found, Panel, Table, absent, few_groups, from_interval, scored
 from assay.probe.attacks import run_attacks
 from assay.probe.bench import Bench
 from assay.probe.erasers import make_fitter
 from assay.probe.erasing import Rows, Workplace
-from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, few_groups, from_interval, scored
 from assay.probe.request import EraseRequest
 
 METHODS = ("mean", "tukey", "leace")

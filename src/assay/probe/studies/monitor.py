@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from assay.findings.found import LINES, Finding, Found, Panel, Table, few_groups, number
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, Finding, Found, Panel, Table, few_groups, number
 from assay.probe.monitoring import RANDOM, RATE, REPLY, WORDS, Monitors
 from assay.probe.request import ProbeRequest
 from assay.referee import CheckInput, exceeded_by_few

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from assay.errors import UsageError
+from assay.findings.found import Finding, Found, number
 from assay.probe.bench import Bench
 from assay.probe.detecting import Cell, Detector, without_activations
-from assay.probe.found import Finding, Found, number
 from assay.probe.grounds import grounds
 from assay.probe.request import ProbeRequest
 from assay.probe.studies.detection import panels, row_of

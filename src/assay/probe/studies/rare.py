@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression
 
 from assay.core.ids import SiteId
 from assay.errors import UsageError
+from assay.findings.found import LINES, Finding, Found, Panel, Table, absent, number, scored
 from assay.probe.bench import Bench
 from assay.probe.erasers.leace import LeaceFitter
-from assay.probe.found import LINES, Finding, Found, Panel, Table, absent, number, scored
-from assay.probe.nulls import shuffled_labels
 from assay.probe.request import EraseRequest
 from assay.stats.auroc import auroc, auroc_estimate
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import shuffled_labels
 from assay.text import batches, load_corpus, split, tokenise
 
 TOLERANCES = {"absolute .01": (0.01, False), "absolute 1e-6": (1e-6, False), "relative 1e-6": (1e-6, True)}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.findings.found import LINES, MATRIX, Finding, Found, Panel, Table, number, scored
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, MATRIX, Finding, Found, Panel, Table, number, scored
 from assay.probe.request import ProbeRequest
 from assay.probe.stego.blocks import BLOCK, decode_sentences
 from assay.probe.stego.coding import decode

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import UsageError
+from assay.findings.found import LINES, Finding, Found, Panel, Table, few_groups, number, scored
 from assay.probe.bench import Bench
 from assay.probe.erasers.eraser import Eraser
 from assay.probe.erasing import Workplace
-from assay.probe.found import LINES, Finding, Found, Panel, Table, few_groups, number, scored
-from assay.probe.nulls import random_directions
 from assay.probe.prompts import prompt_pairs
 from assay.probe.request import EraseRequest
 from assay.probe.swap import read_pairs, swap_success
 from assay.referee import exceeded_by_few
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import random_directions
 
 METHODS = ("mean", "leace", "rlace", "cde")
 RANDOM = "random"

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import UsageError
+from assay.findings.found import LINES, Found, Panel, Table, few_groups, number, scored, scored_below
+from assay.fit.probes import make_probe
 from assay.probe.bench import Bench
-from assay.probe.found import LINES, Found, Panel, Table, few_groups, number, scored, scored_below
-from assay.probe.methods import make_probe
-from assay.probe.nulls import shuffled_labels
 from assay.probe.request import ProbeRequest
 from assay.stats.auroc import auroc_estimate
 from assay.stats.bootstrap import Estimate
+from assay.stats.nulls import shuffled_labels
 from assay.text.concepts import ConceptData
 
 METHODS = ("mean_diff", "logistic")

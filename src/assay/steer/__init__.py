@@ -1,0 +1,1 @@
+"""Lab: does it do something? Steering against its nulls."""

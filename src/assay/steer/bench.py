@@ -1,0 +1,207 @@
+"""What experiments work with: a model, a behaviour in two halves, neutral text, and a writer of continuations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from assay.core.direction import Direction
+from assay.core.ids import SiteId
+from assay.errors import UsageError
+from assay.findings.carried import Progress, kept
+from assay.steer.classify import classifier_of
+from assay.steer.continuing import Borders, Writer, borders
+from assay.steer.half import Half
+from assay.steer.harm import Neutral
+from assay.steer.kit import Kit
+from assay.steer.neutral import NeutralText, neutral_text
+from assay.steer.outcome import Setting
+from assay.steer.placebos import Placebos
+from assay.steer.request import SteerRequest
+from assay.steer.scoring import Scored, Words, scored_words
+from assay.steer.script import Script
+from assay.steer.treatment import Pushes
+from assay.steer.trial import told
+from assay.text.behaviours import Behaviour, behaviour_names, load_behaviour
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+    from assay.store import RunWriter
+
+
+class Bench:
+    """One model and one behaviour.
+
+    Args:
+        subject: as loaded: it writes; effects are measured in a copy in fp32.
+        behaviour: to steer to.
+
+    Attributes:
+        writer: of the run that parts are kept in; None where nothing is stored.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        behaviour: Behaviour,
+        request: SteerRequest,
+        progress: Progress,
+        writer: RunWriter | None = None,
+    ) -> None:
+        self.subject, self.behaviour, self.request, self.progress = subject, behaviour, request, progress
+        self.writer = writer
+        self.size, self.seed = request.size, request.seed
+
+    @cached_property
+    def exact(self) -> Subject:
+        """The model in fp32, to measure effects in."""
+        return self.subject.with_dtype(torch.float32)
+
+    @cached_property
+    def script(self) -> Script:
+        return Script(self.exact, self.behaviour)
+
+    @cached_property
+    def neutral(self) -> NeutralText:
+        self.progress("cutting neutral text")
+        return neutral_text(self.exact, self.size.windows, self.seed)
+
+    @cached_property
+    def kit(self) -> Kit:
+        return Kit(
+            self.script,
+            self.neutral.measure,
+            self.neutral.others,
+            position=self.request.position,
+            where=self.request.where,
+            pad=self.request.pad,
+            steps=self.size.steps,
+            seed=self.seed,
+        )
+
+    @cached_property
+    def given(self) -> dict[str, Direction]:
+        """Directions of one's own, by the names of their files.
+
+        Raises:
+            UsageError: a file that can't be read, or two of one name.
+        """
+        found: dict[str, Direction] = {}
+        for spec in self.request.directions:
+            site, _, file = spec.rpartition(":@")
+            name = Path(file or spec).stem
+            if name in found:
+                raise UsageError(f"--direction names two files {name}; rename one")
+            found[name] = Direction.load(file or spec, SiteId.parse(site) if site else None)
+        return found
+
+    def own(self, direction: Direction) -> Pushes:
+        """A direction of one's own as a treatment: a dose of 1 adds the median length of the residual of its layer.
+
+        Raises:
+            UsageError: it is of another width than its site, or not at the residual.
+        """
+        self.exact.check_site(direction.site)
+        if direction.vector.size != self.exact.width(direction.site):
+            raise UsageError(
+                f"the direction at {direction.site} has {direction.vector.size} entries, and {self.subject.name} has "
+                f"{self.exact.width(direction.site)} there; take a direction of this model"
+            )
+        if direction.site.kind != "resid_post":
+            raise UsageError(f"a direction to steer by must be at resid_post of a layer. Got one at {direction.site}.")
+        return self.kit.push(direction.site.layer, direction.scale * direction.vector)
+
+    @cached_property
+    def rows(self) -> tuple[list[int], list[int]]:
+        """Prompts to choose on, and prompts to report on, drawn by the seed."""
+        count = min(len(self.behaviour.prompts), self.size.prompts)
+        if count < 2:
+            raise UsageError(f"the concept {self.behaviour.name} has {count} prompts; give at least two, better forty")
+        drawn = np.random.default_rng([self.seed, 83]).permutation(len(self.behaviour.prompts))[:count].tolist()
+        return sorted(drawn[: count // 2]), sorted(drawn[count // 2 :])
+
+    @cached_property
+    def off_target(self) -> dict[str, Words]:
+        """Words of the other behaviours of the package that are scored by next words at texts, by name."""
+        found: dict[str, Words] = {}
+        if self.behaviour.style == "chat" or self.behaviour.choices:
+            return found
+        for name in behaviour_names():
+            other = load_behaviour(name)
+            if name != self.behaviour.name and other.style != "chat" and not other.choices:
+                try:
+                    found[name] = scored_words(self.exact, other)
+                except UsageError:  # too few of its words are tokens of this model
+                    continue
+        return found
+
+    @cached_property
+    def to_choose(self) -> Half:
+        """The half that layer and dose are chosen on."""
+        return self._half(self.rows[0], self.neutral.choose)
+
+    @cached_property
+    def to_report(self) -> Half:
+        """The half that is reported, whose words of other behaviours are scored as well."""
+        return self._half(self.rows[1], self.neutral.report, list(self.off_target.values()))
+
+    def _half(self, rows: Sequence[int], windows: Any, others: Sequence[Words] = ()) -> Half:
+        return Half(Scored(self.script, rows, others), Neutral(self.script, windows))
+
+    @cached_property
+    def placebos(self) -> Placebos:
+        """As many as the effort has; 20 at least."""
+        return Placebos(self.size.placebos, lambda: self.to_choose, lambda: self.to_report, self.request.kl_cap)
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What scores are made with."""
+        neutral = self.to_report.neutral
+        return Setting(
+            self.request.kl_cap,
+            self.size.replicates,
+            self.seed,
+            neutral.documents,
+            neutral.corpora,
+            tuple(self.off_target),
+        )
+
+    @cached_property
+    def written(self) -> Writer:
+        """Writes continuations, and says how likely they are."""
+        return Writer(self.script, self.subject, self.size.tokens, classifier_of(self.kit), self.seed)
+
+    @cached_property
+    def borders(self) -> Borders:
+        """Of coherence, by what the untreated model writes at the prompts that are chosen on."""
+        return borders(self.written.write(self.rows[0]), self.behaviour)
+
+    @cached_property
+    def untreated(self) -> dict[str, Any]:
+        """What the untreated model writes at the prompts that are reported."""
+        return self.part("untreated", lambda: told(self.written.write(self.rows[1]), self.borders))
+
+    def part(self, name: str, make: Any) -> Any:
+        """What ``make`` gives, fit for JSON; of a run that was broken off what it gave then."""
+        return kept(self.writer, name, make)
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """The layers asked for, or some spread evenly.
+
+        Raises:
+            UsageError: the model has no such layer.
+        """
+        n = self.subject.n_layers
+        for layer in self.request.layers or ():
+            if not 0 <= layer < n:
+                raise UsageError(f"{self.subject.name} has layers 0 to {n - 1}, and --layers names {layer}")
+        if self.request.layers is not None:
+            return tuple(dict.fromkeys(self.request.layers))
+        count = min(self.size.layers, n)
+        return tuple(sorted({int((i + 0.5) * n / count) for i in range(count)}))

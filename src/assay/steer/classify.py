@@ -1,0 +1,60 @@
+"""A classifier of what was written: trained on other texts, on what the untreated model holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from assay.core.ids import SiteId
+from assay.fit.probes import make_probe
+from assay.steer.kit import Kit
+from assay.steer.script import Read
+
+FEWEST = 10  # pairs to learn from
+TRUSTED = 0.75  # accuracy from which on it is listened to
+_FOLDS = 5
+
+
+class Classifier:
+    """A logistic probe of the mean residual of a text in the middle of the untreated model.
+
+    ``accuracy``: on pairs that it was not trained on, in five folds.
+    """
+
+    def __init__(self, kit: Kit) -> None:
+        pairs = kit.behaviour.classified
+        self.kit, self.site = kit, SiteId(kit.subject.n_layers // 2, "resid_post")
+        x = self._read(kit.script.read([pair[side] for side in (0, 1) for pair in pairs]))
+        n = len(pairs)
+        labels, fold = np.repeat([1, 0], n), np.tile(np.arange(n) % _FOLDS, 2)
+        right: list[float] = []
+        for k in range(_FOLDS):
+            probe = make_probe("logistic").fit(x[fold != k], labels[fold != k])
+            right += (probe.predict(x[fold == k]) == labels[fold == k]).astype(float).tolist()
+        self.accuracy = float(np.mean(right))
+        self._probe = make_probe("logistic").fit(x, labels)
+
+    def __call__(
+        self, prompts: Sequence[Sequence[int]], said: Sequence[Sequence[int]]
+    ) -> Float[NDArray[np.float64], " n"]:
+        """(n,) log odds of the behaviour in what comes after each prompt; -inf of nothing."""
+        found = np.full(len(said), -np.inf)
+        some = [i for i, ids in enumerate(said) if len(ids)]
+        if some:
+            read = [Read((*prompts[i], *said[i]), len(prompts[i])) for i in some]
+            found[some] = self._probe.decision_function(self._read(read))
+        return found
+
+    def _read(self, texts: Sequence[Read]) -> NDArray[np.float32]:
+        return self.kit.means(texts, [self.site], "mean")[self.site]
+
+
+def classifier_of(kit: Kit) -> Classifier | None:
+    """A classifier, where the behaviour has texts to train one on, and it is right about enough of them."""
+    if len(kit.behaviour.classified) < FEWEST:
+        return None
+    made = Classifier(kit)
+    return made if made.accuracy >= TRUSTED else None

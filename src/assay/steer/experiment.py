@@ -1,0 +1,80 @@
+"""The lab as one function: from a request to a run that is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from assay.findings.carried import ConceptOutcome, Progress, carried, quiet
+from assay.model.fingerprint import describe
+from assay.steer.bench import Bench
+from assay.steer.request import SteerRequest
+from assay.steer.studies import EXPERIMENTS, USUAL
+from assay.store import RunWriter, runs_root
+from assay.text.behaviours import Behaviour, load_behaviour
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+
+
+def steer(
+    request: SteerRequest,
+    progress: Progress = quiet,
+    *,
+    subject: Subject | None = None,
+    behaviour: Behaviour | None = None,
+) -> ConceptOutcome:
+    """Steer a model to a behaviour in several ways, each beside its placebos; or one of the lab's experiments.
+
+    ``subject`` and ``behaviour`` may be handed in instead of being loaded by name.
+
+    Raises:
+        UsageError: what was asked for can't be done: an unknown name, no such layer, a direction of another model.
+        MachineError: a fetch failed, or the run can't be written.
+    """
+    request.verify()
+    behaviour = behaviour or load_behaviour(request.concept)
+    experiment = USUAL if request.experiment is None else EXPERIMENTS[request.experiment]
+    if subject is None:
+        from assay.model import load
+
+        subject = load(request.model, request.dtype, request.device, progress)
+    bench = Bench(subject, behaviour, request, progress)
+    resolved = {"layers": list(bench.layers), "methods": list(request.asked_methods), "size": request.size._asdict()}
+    bench.writer = RunWriter.take_up(
+        runs_root(request.out),
+        "steer",
+        asked=asdict(request),
+        resolved=asdict(request) | resolved | {"directions": {n: d.sha256 for n, d in bench.given.items()}},
+        subject=describe(subject),
+        corpus=_corpus([behaviour]),
+    )
+    run = importlib.import_module(f"assay.steer.studies.{experiment.module}").run
+    return carried(
+        bench.writer,
+        request.experiment,
+        lambda: run(bench),
+        lambda: {"concept": behaviour.name, "arithmetic": arithmetic(bench)},
+        progress,
+    )
+
+
+def arithmetic(bench: Bench) -> str:
+    """What was computed in which dtype, and why."""
+    dtype = str(bench.subject.dtype).removeprefix("torch.")
+    return f"written in {dtype} ({bench.subject.reason}); effects measured in float32"
+
+
+def _corpus(behaviours: Iterable[Behaviour]) -> dict[str, object]:
+    hashes = {one.name: one.sha256 for one in behaviours}
+    whole = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
+    return {
+        "name": ", ".join(hashes),
+        "sha256": whole,
+        "source": {"kind": "behaviours", "sets": hashes},
+        "tokens": {},
+        "splits_sha256": whole,
+    }

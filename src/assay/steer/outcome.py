@@ -1,0 +1,222 @@
+"""Scores of a trial, with intervals and nulls, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from numpy.typing import NDArray
+
+from assay.referee import CheckInput, exceeded_by_few
+from assay.stats.bootstrap import Estimate, document_index, document_sums, document_weights
+from assay.stats.undecided import too_few_documents
+from assay.steer.trial import array
+
+SCALE = 10.0  # nats; the rule's margin of .02 of the range is .2 nats
+
+
+class Point(NamedTuple):
+    """A dose, how much the log odds rise there on the half reported, and the KL on the half chosen on, if known."""
+
+    dose: float
+    effect: Estimate
+    kl: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a treatment did on the half reported. Log odds are in nats.
+
+    ``effect``: mean rise over prompts; ``nulls``: the 95th percentile of the placebos' means, and of those that were
+    given the same choice; all with resamples of the prompts. ``kl`` and ``ratio`` (of perplexities) on neutral text,
+    ``by_corpus`` too. ``slope``: nats per unit of dose; ``reversal``: the dose up to which more does more, None where
+    it is so throughout or there are no doses. ``off_target``: mean rise of other behaviours' words, by name, with the
+    placebos' 5th and 95th percentile.
+    """
+
+    effect: Estimate
+    nulls: Mapping[str, Estimate]
+    wrong_way: float
+    kl: Estimate
+    ratio: Estimate
+    by_corpus: dict[str, dict[str, float]]
+    placebo_kl: float
+    slope: Estimate | None
+    reversal: float | None
+    curve: tuple[Point, ...]
+    off_target: dict[str, tuple[float, float, float]]
+    check: CheckInput
+    controls: tuple[CheckInput, ...]
+
+
+class Setting(NamedTuple):
+    """What scores are made with. ``documents``, ``corpora``: of each scored token of neutral text."""
+
+    cap: float
+    replicates: int
+    seed: int
+    documents: Shaped[NDArray[np.str_], " t"]
+    corpora: Shaped[NDArray[np.str_], " t"]
+    others: Sequence[str]
+
+
+def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -> Outcome:
+    """Scores of what :func:`assay.steer.trial.measure` gave; ``dose`` is None where none keeps the cap."""
+    rises, drawn = array(measured, "rises"), array(measured, "placebos")
+    rise, null = rises[0], drawn[:, 0]
+    weights = _shares(len(rise), setting)
+    means = weights @ np.vstack([rise, null]).T
+    effect = Estimate(float(rise.mean()), means[:, 0])
+    nulls = {"random": _fence(null, means[:, 1:])}
+    if measured["likewise"] is not None:
+        likewise = array(measured, "likewise")
+        nulls["random, chosen"] = _fence(likewise, weights @ likewise.T)
+    kl, ratio, by_corpus = _harm(measured, setting)
+    reasons = (*too_few_documents(len(rise), "prompts"), *_over(measured, dose, kl, setting.cap))
+    curve = _curve(measured, weights)
+    return Outcome(
+        effect,
+        nulls,
+        float((rise < 0).mean()),
+        kl,
+        ratio,
+        by_corpus,
+        float(np.mean(measured["placebo_kl"])),
+        _slope(measured, dose, weights),
+        _reversal(curve),
+        curve,
+        _off_target(rises[1:].mean(1), drawn[:, 1:].mean(2), setting.others),
+        _check(effect, nulls, reasons),
+        _controls(null, means[:, 1:], reasons),
+    )
+
+
+class Rates(NamedTuple):
+    """Share of hits among continuations, of the placebos that few exceed, and of the untreated model."""
+
+    hits: Estimate
+    null: Estimate
+    untreated: Estimate
+    check: CheckInput
+
+
+def rates(wrote: Mapping[str, Any], untreated: Mapping[str, Any], setting: Setting) -> Rates:
+    """Scores of what :func:`assay.steer.trial.write` gave. Several continuations of a prompt stay together."""
+    hits, plain, drawn = array(wrote, "hits"), array(untreated, "hits"), array(wrote, "placebo_hits")
+    weights = _shares(len(hits), setting)
+    means = weights @ np.vstack([hits, plain, drawn]).T
+    score, base = Estimate(float(hits.mean()), means[:, 0]), Estimate(float(plain.mean()), means[:, 1])
+    fence = _fence(drawn, means[:, 2:])
+    nulls = {"random": fence, "untreated": base}
+    check = CheckInput(
+        score.value,
+        {name: one.value for name, one in nulls.items()},
+        score.replicates,
+        {name: one.replicates for name, one in nulls.items()},
+        too_few_documents(len(hits), "prompts"),
+    )
+    return Rates(score, fence, base, check)
+
+
+def _shares(count: int, setting: Setting) -> Float[NDArray[np.float64], "b n"]:
+    weights = document_weights(count, setting.replicates, setting.seed)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _fence(null: Float[NDArray[np.float64], "k n"], means: Float[NDArray[np.float64], "b k"]) -> Estimate:
+    return Estimate(float(exceeded_by_few(null.mean(1)[None])[0]), exceeded_by_few(means))
+
+
+def _harm(measured: Mapping[str, Any], setting: Setting) -> tuple[Estimate, Estimate, dict[str, dict[str, float]]]:
+    kl, loss = array(measured, "kl"), array(measured, "loss")
+    index = document_index(setting.documents)
+    sums = document_sums([kl, loss, np.ones(len(kl))], index.of_token, index.n_documents)
+    drawn = document_weights(index.n_documents, setting.replicates, setting.seed) @ sums
+    parts = {
+        str(name): {"kl": float(kl[own].mean()), "perplexity_ratio": _exp(loss[own].mean())}
+        for name in dict.fromkeys(setting.corpora.tolist())
+        if (own := setting.corpora == name).any()
+    }
+    ratio = Estimate(_exp(loss.mean()), np.exp(np.minimum(drawn[:, 1] / drawn[:, 2], _MOST)))
+    return Estimate(float(kl.mean()), drawn[:, 0] / drawn[:, 2]), ratio, parts
+
+
+_MOST = 50.0  # nats
+
+
+def _exp(nats: float) -> float:
+    return float(np.exp(min(nats, _MOST)))
+
+
+def _over(measured: Mapping[str, Any], dose: float | None, kl: Estimate, cap: float) -> tuple[str, ...]:
+    if dose is None:
+        lowest = min(one[3] for one in measured["tried"])
+        return (f"no dose keeps the KL on neutral text under {cap:g}; the least is {lowest:.2f}",)
+    if kl.interval().lo > cap:
+        return (f"the KL on other neutral text is {kl.value:.2f}, above the cap of {cap:g}",)
+    return ()
+
+
+def _check(effect: Estimate, nulls: Mapping[str, Estimate], reasons: tuple[str, ...]) -> CheckInput:
+    every = {**nulls, "untreated": Estimate(0.0, np.zeros(len(effect.replicates)))}
+    return CheckInput(
+        effect.value / SCALE,
+        {name: null.value / SCALE for name, null in every.items()},
+        effect.replicates / SCALE,
+        {name: null.replicates / SCALE for name, null in every.items()},
+        reasons,
+    )
+
+
+def _controls(
+    null: Float[NDArray[np.float64], "k n"], means: Float[NDArray[np.float64], "b k"], reasons: tuple[str, ...]
+) -> tuple[CheckInput, ...]:
+    """Each placebo as a claim, against the others."""
+    found: list[CheckInput] = []
+    for one in range(len(null)):
+        rest = np.arange(len(null)) != one
+        effect = Estimate(float(null[one].mean()), means[:, one])
+        found.append(_check(effect, {"random": _fence(null[rest], means[:, rest])}, reasons))
+    return tuple(found)
+
+
+def _curve(measured: Mapping[str, Any], weights: Float[NDArray[np.float64], "b n"]) -> tuple[Point, ...]:
+    if not measured["curve"]:
+        return ()
+    layer = measured["layer"]
+    known = {one[1]: one[3] for one in measured["tried"] if one[0] == layer}
+    rises = {0.0: np.zeros(weights.shape[1])} | {dose: np.array(rise) for dose, rise in measured["curve"]}
+    return tuple(
+        Point(dose, Estimate(float(rises[dose].mean()), weights @ rises[dose]), known.get(dose))
+        for dose in sorted(rises)
+    )
+
+
+def _slope(
+    measured: Mapping[str, Any], dose: float | None, weights: Float[NDArray[np.float64], "b n"]
+) -> Estimate | None:
+    """Of the line through the rises at the doses between the chosen one and its opposite, 0 among them."""
+    if not measured["curve"]:
+        return None
+    rises = {0.0: np.zeros(weights.shape[1])} | {one: np.array(rise) for one, rise in measured["curve"]}
+    most = min(abs(one) for one in rises if one) if dose is None else dose
+    within = np.array([one for one in rises if abs(one) <= most])
+    centred = within - within.mean()
+    slopes = centred @ np.stack([rises[float(one)] for one in within]) / (centred @ centred)
+    return Estimate(float(slopes.mean()), weights @ slopes)
+
+
+def _reversal(curve: Sequence[Point]) -> float | None:
+    up = [point for point in curve if point.dose >= 0]
+    return next((now.dose for now, then in pairwise(up) if then.effect.value < now.effect.value), None)
+
+
+def _off_target(
+    own: Float[NDArray[np.float64], " m"], drawn: Float[NDArray[np.float64], "k m"], others: Sequence[str]
+) -> dict[str, tuple[float, float, float]]:
+    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    return {name: (float(own[i]), float(low[i]), float(high[i])) for i, name in enumerate(others[: len(own)])}

@@ -1,0 +1,91 @@
+"""Placebos: what the same thing does without its meaning. Treatments of one size share them, so they are run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from assay.steer.half import Half
+from assay.steer.treatment import Treatment
+
+T = TypeVar("T")
+
+Arms = Sequence[tuple[int | None, Treatment]]
+
+_SAMPLE = 4  # placebos that the KL of all is told from
+
+
+class Placebos:
+    """So many placebos of any treatment, and what was measured of them.
+
+    Args:
+        count: of each; 20 at least, so that one in twenty can be exceeded.
+        choosing, reporting: the two halves.
+        cap: most KL on neutral text, nats.
+    """
+
+    def __init__(self, count: int, choosing: Callable[[], Half], reporting: Callable[[], Half], cap: float) -> None:
+        self.count, self.cap = count, cap
+        self._choosing, self._reporting = choosing, reporting
+        self._known: dict[Hashable, Any] = {}
+
+    def of(self, treatment: Treatment) -> list[Treatment]:
+        """The placebos of a treatment."""
+        return [treatment.placebo(number) for number in range(self.count)]
+
+    def once(self, what: str, treatment: Treatment, dose: float, make: Callable[[], T]) -> T:
+        """What ``make`` gives for treatments of this size at this dose; made for the first of them."""
+        key = what, treatment.size, dose
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+    def rises(self, treatment: Treatment, dose: float) -> list[Any]:
+        """(p, k, n) what placebos do to log odds on the half reported; see :meth:`Scored.rises`."""
+        scored = self._reporting().scored
+        return self.once(
+            "rises", treatment, dose, lambda: [scored.rises(fake, dose).tolist() for fake in self.of(treatment)]
+        )
+
+    def kl(self, treatment: Treatment, dose: float) -> list[float]:
+        """Mean KL on the neutral text of the half reported, of some placebos."""
+        return self.once("kl", treatment, dose, lambda: self._kl(self._reporting(), treatment, dose))
+
+    def likewise(self, arms: Arms) -> list[list[float]] | None:
+        """(p, n) rises on the half reported of placebos that had the choice of layer and dose that the claim had.
+
+        At each layer a placebo takes the highest dose at which the mean KL of some of them keeps the cap; of the layers
+        it takes the one at which its log odds rise the most on the half that is chosen on. None where there is one
+        layer only.
+        """
+        if len(arms) < 2:
+            return None
+        key = "likewise", tuple((arm.size, arm.doses) for _, arm in arms)
+        if key not in self._known:
+            self._known[key] = self._likewise(arms)
+        return self._known[key]
+
+    def _likewise(self, arms: Arms) -> list[list[float]]:
+        allowed = [(arm, self._highest(arm)) for _, arm in arms]
+        choosing, reporting = self._choosing().scored, self._reporting().scored
+        found: list[list[float]] = []
+        for number in range(self.count):
+            fakes = [(arm.placebo(number), dose) for arm, dose in allowed]
+            effects = [float(choosing.rise(fake, dose).mean()) for fake, dose in fakes]
+            fake, dose = fakes[int(np.argmax(effects))]
+            found.append(reporting.rise(fake, dose).tolist())
+        return found
+
+    def _highest(self, arm: Treatment) -> float:
+        kept = arm.doses[0]
+        for dose in arm.doses:
+            if not float(np.mean(self._kl(self._choosing(), arm, dose))) <= self.cap:
+                break
+            kept = dose
+        return kept
+
+    def _kl(self, half: Half, treatment: Treatment, dose: float) -> list[float]:
+        fakes = self.of(treatment)[:_SAMPLE]
+        return [float(half.neutral.harm(fake, dose).kl.mean()) for fake in fakes]

@@ -1,0 +1,131 @@
+"""How much of a behaviour there is at some prompts, without a judge: log odds of words, or of two ways to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from assay.errors import UsageError
+from assay.steer.reading import Ids, Texts
+from assay.steer.script import Script
+from assay.text.behaviours import Behaviour
+
+if TYPE_CHECKING:
+    from assay.model import Subject
+    from assay.steer.treatment import Before, Treatment
+
+FEWEST_WORDS = 3
+
+Odds = Float[NDArray[np.float64], " n"]
+Words = tuple[Tensor, Tensor]
+
+
+class Scored:
+    """Prompts of a behaviour and their log odds, in nats, for it, under any treatment.
+
+    Args:
+        script: of the behaviour.
+        rows: which of its prompts.
+        others: words of other behaviours that are scored at the same prompts, unless there are choices.
+    """
+
+    def __init__(self, script: Script, rows: Sequence[int], others: Sequence[Words] = ()) -> None:
+        self.script, self.rows = script, rows
+        behaviour, self.subject = script.behaviour, script.subject
+        self.texts = [behaviour.prompts[row] for row in rows]
+        self.choices = [behaviour.choices[row] for row in rows] if behaviour.choices else []
+        self.words = [] if self.choices else [scored_words(self.subject, behaviour), *others]
+        self._read: dict[Before | None, Texts] = {}
+        self._base = self._all(None, 0.0)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def base(self) -> Odds:
+        """(n,) log odds for the behaviour, untreated."""
+        return self._base[0]
+
+    def rise(self, treatment: Treatment, dose: float) -> Odds:
+        """(n,) how much the treatment raises the log odds for the behaviour."""
+        return self.rises(treatment, dose)[0]
+
+    def rises(self, treatment: Treatment, dose: float) -> Float[NDArray[np.float64], "k n"]:
+        """The same, then the rise of those of the others."""
+        return self._all(treatment, dose) - self._base
+
+    def _all(self, treatment: Treatment | None, dose: float) -> Float[NDArray[np.float64], "k n"]:
+        return self._chosen(treatment, dose)[None] if self.choices else self._every(treatment, dose)
+
+    @torch.inference_mode()
+    def _every(self, treatment: Treatment | None, dose: float) -> Float[NDArray[np.float64], "k n"]:
+        """Log odds of the words of the behaviour, then of those of the others, as the next one."""
+        found = np.zeros((len(self.words), len(self)))
+        for batch, hidden in self._texts(treatment).hidden(treatment, dose):
+            last = torch.from_numpy(batch.lengths - 1).to(hidden.device)
+            logits = self.subject.unembed(hidden[torch.arange(len(last), device=last.device), last]).float()
+            for place, (more, less) in enumerate(self.words):
+                odds = logits[:, more].logsumexp(-1) - logits[:, less].logsumexp(-1)
+                found[place, batch.rows] = odds.double().cpu().numpy()
+        return found
+
+    def _chosen(self, treatment: Treatment | None, dose: float) -> Odds:
+        """Log probability of the first way to go on less that of the second, all tokens of each."""
+        count, begins = len(self), self._begins(treatment)
+        texts = self._texts(treatment)
+        places = [range(begins[row % count], len(texts.ids[row])) for row in range(2 * count)]
+        said = texts.said(places, treatment, dose)
+        found = np.zeros(2 * count)
+        np.add.at(found, said.rows, said.came.double().cpu().numpy())
+        return found[:count] - found[count:]
+
+    def prepare(self, layers: Collection[int]) -> None:
+        """Read the prompts up to these layers, once."""
+        self._texts(None).prepare(layers)
+
+    def _texts(self, treatment: Treatment | None) -> Texts:
+        before = None if treatment is None else treatment.before
+        if before not in self._read:
+            prompts = self.script.prompts(self.texts, before)
+            self._read[before] = Texts(self.subject, self._gone_on(prompts) if self.choices else prompts)
+        return self._read[before]
+
+    def _gone_on(self, prompts: Sequence[Ids]) -> list[Ids]:
+        return [
+            (*prompt, *self.script.going_on(choice[which]))
+            for which in (0, 1)
+            for prompt, choice in zip(prompts, self.choices, strict=True)
+        ]
+
+    def _begins(self, treatment: Treatment | None) -> list[int]:
+        before = None if treatment is None else treatment.before
+        return [len(row) for row in self.script.prompts(self.texts, before)]
+
+
+def scored_words(subject: Subject, behaviour: Behaviour) -> Words:
+    """Tokens of the words that are one token each: with a space before them, or as a reply begins.
+
+    Raises:
+        UsageError: fewer than :data:`FEWEST_WORDS` are, on either side.
+    """
+    space = "" if behaviour.style == "chat" else " "
+    sides: list[Tensor] = []
+    for name, words in (("more", behaviour.more), ("less", behaviour.less)):
+        spelled = [f"{space}{word}" for word in words]
+        rows = subject.tokenizer(spelled, add_special_tokens=False, verbose=False)["input_ids"] if words else []
+        kept = sorted({row[0] for row in rows if len(row) == 1})
+        if len(kept) < FEWEST_WORDS:
+            raise UsageError(
+                f"{len(kept)} of the {len(words)} words in {name!r} of the concept {behaviour.name} are one token of "
+                f"{subject.name}; at least {FEWEST_WORDS} are needed to score by"
+            )
+        sides.append(torch.tensor(kept, device=subject.device))
+    if set(sides[0].tolist()) & set(sides[1].tolist()):
+        raise UsageError(f"'more' and 'less' of the concept {behaviour.name} share a word; take it out of one")
+    return sides[0], sides[1]

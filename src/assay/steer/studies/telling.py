@@ -1,0 +1,188 @@
+"""A trial in words, rows, tables and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from assay.findings.found import LINES, Finding, Found, Panel, Table, number
+from assay.stats.bootstrap import Estimate
+from assay.steer.bench import Bench
+from assay.steer.methods import METHODS
+from assay.steer.outcome import Outcome, Rates
+from assay.steer.preflight import agreement
+from assay.steer.trial import Chosen
+
+EFFECT = "rise of log odds, nats"
+_OWN_DOSES = ("iti", "lora", "actadd")  # whose doses are of another kind, so that one axis can't hold them
+
+Row = dict[str, Any]
+
+
+class Trialled(NamedTuple):
+    """A method's trial. ``wrote``: what :func:`assay.steer.trial.write` gave."""
+
+    name: str
+    chosen: Chosen
+    outcome: Outcome
+    rates: Rates
+    wrote: Mapping[str, Any]
+
+
+def tell(found: Found, bench: Bench, one: Trialled) -> None:
+    """Its row of the results, its two findings, and its placebos that pose as claims."""
+    chosen, result = one.chosen, one.outcome
+    place = "" if chosen.layer is None else f", layer {chosen.layer}"
+    dose = f", dose {chosen.measured_dose:g}" if chosen.treatment.doses else ""
+    common: dict[str, Any] = {
+        "n": len(bench.rows[1]),
+        "unit": "" if chosen.layer is None else f"L{chosen.layer}.resid_post:@{bench.behaviour.name}.{one.name}",
+        "published": METHODS[one.name].published if one.name in METHODS else "",
+    }
+    found.findings += [
+        Finding(
+            f"{one.name}{place}{dose}: the next word leans to {bench.behaviour.name}",
+            EFFECT,
+            *result.effect.interval(),
+            nulls={**{name: null.value for name, null in result.nulls.items()}, "untreated": 0.0},
+            references={"KL": result.kl.value, "KL of random": result.placebo_kl},
+            check=result.check,
+            result=len(found.results),
+            **common,
+        ),
+        Finding(
+            f"{one.name}{place}{dose}: what it writes shows {bench.behaviour.name}, and is coherent",
+            "share of hits",
+            *one.rates.hits.interval(),
+            nulls={"random": one.rates.null.value, "untreated": one.rates.untreated.value},
+            check=one.rates.check,
+            **common,
+        ),
+    ]
+    found.controls += result.controls
+    found.results.append(_row(bench, one))
+
+
+def unscored(found: Found, name: str, why: str) -> None:
+    """A method that can't be carried out, and why."""
+    found.findings.append(
+        Finding(f"{name}: the next word leans there", EFFECT, None, unscored=why, result=len(found.results))
+    )
+    keys = ("layer", "dose", "effect", "lo", "hi", "null_hi", "kl", "perplexity_ratio", "wrong_way", "slope", "hits")
+    found.results.append({"method": name, **dict.fromkeys(keys), "verdict": None, "reason": why})
+
+
+def _row(bench: Bench, one: Trialled) -> Row:
+    chosen, result, wrote = one.chosen, one.outcome, one.wrote
+    pairs = one.name in METHODS and METHODS[one.name].pairs
+    value, lo, hi = result.effect.interval()
+    return {
+        "method": one.name,
+        "layer": chosen.layer,
+        "dose": chosen.dose,
+        "effect": number(value),
+        "lo": number(lo),
+        "hi": number(hi),
+        "null_hi": number(max(null.value for null in result.nulls.values())),
+        "nulls": {name: number(null.value) for name, null in result.nulls.items()},
+        **_bounded("kl", result.kl),
+        "kl_random": number(result.placebo_kl),
+        **_bounded("perplexity_ratio", result.ratio),
+        "by_corpus": result.by_corpus,
+        "wrong_way": result.wrong_way,
+        **_bounded("slope", result.slope),
+        "reversal": result.reversal,
+        "agreement": agreement(bench.kit, chosen.layer) if pairs else None,
+        "curve": [
+            {"dose": at.dose, **dict(zip(("effect", "lo", "hi"), at.effect.interval(), strict=True)), "kl": at.kl}
+            for at in result.curve
+        ],
+        "off_target": {
+            name: dict(zip(("rise", "lo", "hi"), three, strict=True)) for name, three in result.off_target.items()
+        },
+        **_bounded("hits", one.rates.hits),
+        "hits_null": number(one.rates.null.value),
+        **{name: float(np.mean(wrote[name])) for name in ("coherent", "shows", "words")},
+        "verdict": None,
+        "reason": "",
+    }
+
+
+def _bounded(name: str, estimate: Estimate | None) -> Row:
+    if estimate is None:
+        return {name: None, f"{name}_lo": None, f"{name}_hi": None}
+    value, lo, hi = estimate.interval()
+    return {name: number(value), f"{name}_lo": number(lo), f"{name}_hi": number(hi)}
+
+
+def panels(results: Sequence[Row]) -> list[Panel]:
+    """Effects beside their nulls, dose and response, and what an effect costs."""
+    known = [row for row in results if row["effect"] is not None]
+    if not known:
+        return []
+    effects = [_point(row, row["method"], "effect") for row in known]
+    effects += [{"x": row["method"], "y": row["null_hi"], "series": "null"} for row in known]
+    curves = [
+        {"x": at["dose"], "y": at["effect"], "lo": at["lo"], "hi": at["hi"], "series": row["method"]}
+        for row in known
+        for at in row["curve"]
+        if row["method"] not in _OWN_DOSES
+    ]
+    price = [_point(row, row["kl"], row["method"]) for row in known]
+    drawn = [Panel(LINES, "At the chosen layer and dose", "", EFFECT, effects, nulls=["null"])]
+    if curves:
+        drawn.append(Panel(LINES, "More of it", "dose", EFFECT, curves))
+    return [*drawn, Panel(LINES, "What it costs", "KL on neutral text, nats", EFFECT, price)]
+
+
+def _point(row: Row, x: str | float, series: str) -> Row:
+    return {"x": x, "y": row["effect"], "lo": row["lo"], "hi": row["hi"], "series": series}
+
+
+def tables(results: Sequence[Row]) -> list[Table]:
+    """The trial, what is written, and what happens to other behaviours."""
+    trial = [
+        [
+            row["method"],
+            row["layer"],
+            None if row["dose"] is None else f"{row['dose']:g}",
+            _told(row, "effect", "lo", "hi"),
+            row["null_hi"],
+            _told(row, "kl"),
+            row.get("kl_random"),
+            _told(row, "perplexity_ratio"),
+            row["wrong_way"],
+            _told(row, "slope"),
+            None if row.get("reversal") is None else f"{row['reversal']:g}",
+            row.get("agreement"),
+        ]
+        for row in results
+    ]
+    known = [row for row in results if row["effect"] is not None]
+    wrote = [[row["method"], _told(row, "hits"), *(row[name] for name in _WRITTEN)] for row in known]
+    made = [Table("The trial", _TRIAL, trial), Table("What it writes", ("method", "hits", *_WRITTEN.values()), wrote)]
+    if others := [row for row in known if row["off_target"]]:
+        rows = [[name, *(_aside(row["off_target"][name]) for row in others)] for name in others[0]["off_target"]]
+        title = "Off target: rise of other concepts' words, nats (* outside of nine in ten placebos)"
+        made.append(Table(title, ("concept", *(row["method"] for row in others)), rows))
+    return made
+
+
+_TRIAL = (
+    *("method", "layer", "dose", "effect", "null", "KL", "KL, random", "perplexity"),
+    *("wrong way", "slope", "turns at", "agreement"),
+)
+_WRITTEN = {"hits_null": "null", "shows": "shows it", "coherent": "coherent", "words": "its words"}
+
+
+def _told(row: Row, name: str, lo: str = "", hi: str = "") -> str | None:
+    value, low, high = (row.get(key) for key in (name, lo or f"{name}_lo", hi or f"{name}_hi"))
+    if value is None:
+        return None
+    return f"{value:.2f}" + ("" if low is None or high is None else f" [{low:.2f} {high:.2f}]")
+
+
+def _aside(one: Mapping[str, float]) -> str:
+    return f"{one['rise']:+.2f}" + ("" if one["lo"] <= one["rise"] <= one["hi"] else " *")

@@ -1,0 +1,139 @@
+"""The trial of a treatment: layer and dose are chosen on one half of the prompts, and it is measured on the other.
+
+Doses go up until the divergence on neutral text passes the cap; of those below it, at all layers, the one is chosen at
+which the log odds rise the most. What is reported was never looked at before: other prompts, other neutral text.
+What is measured is plain numbers, from which every score and verdict can be made again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+
+from assay.steer.continuing import Borders, Writer, Written
+from assay.steer.half import Half
+from assay.steer.placebos import Arms, Placebos
+from assay.steer.treatment import Many, Pushes, Treatment
+
+WHOLE = 1.0  # the dose of what has none
+_AT_ONCE = 20  # placebos that write side by side
+
+
+class Tried(NamedTuple):
+    """One dose at one layer, on the half that is chosen on; nats."""
+
+    layer: int | None
+    dose: float
+    effect: float
+    kl: float
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What was chosen, and all that was tried for it.
+
+    ``dose`` is None where no dose keeps the cap; what is measured then is the lowest at the first layer.
+    """
+
+    treatment: Treatment
+    layer: int | None
+    dose: float | None
+    tried: tuple[Tried, ...]
+
+    @property
+    def measured_dose(self) -> float:
+        """The dose that is measured."""
+        return (self.treatment.doses or (WHOLE,))[0] if self.dose is None else self.dose
+
+
+def choose(arms: Arms, half: Half, cap: float) -> Chosen:
+    """The layer and dose that raise the log odds the most with a mean KL of at most ``cap``."""
+    tried: list[Tried] = []
+    best: tuple[float, int | None, float, Treatment] | None = None
+    for layer, treatment in arms:
+        for dose in treatment.doses or (WHOLE,):
+            kl = float(half.neutral.harm(treatment, dose).kl.mean())
+            effect = float(half.scored.rise(treatment, dose).mean())
+            tried.append(Tried(layer, dose, effect, kl))
+            if not kl <= cap and treatment.doses:
+                break
+            if math.isfinite(effect) and (best is None or effect > best[0]):
+                best = effect, layer, dose, treatment
+    if best is None:
+        layer, treatment = arms[0]
+        return Chosen(treatment, layer, None, tuple(tried))
+    _, layer, dose, treatment = best
+    return Chosen(treatment, layer, dose, tuple(tried))
+
+
+def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
+    """What the chosen treatment and its placebos do on the other half, as plain numbers.
+
+    ``rises``: (k, n) of the behaviour's log odds and of those of the others scored beside it, nats; ``placebos`` (p, k,
+    n) the same; ``kl``, ``loss`` by token of neutral text; ``placebo_kl``: means of some; ``curve``: (n,) by dose.
+    """
+    treatment, dose, scored = chosen.treatment, chosen.measured_dose, half.scored
+    harm = half.neutral.harm(treatment, dose)
+    doses = [*(-one for one in reversed(treatment.doses) if treatment.signed), *treatment.doses]
+    return {
+        "layer": chosen.layer,
+        "dose": chosen.dose,
+        "tried": [list(one) for one in chosen.tried],
+        "rises": scored.rises(treatment, dose).tolist(),
+        "placebos": placebos.rises(treatment, dose),
+        "kl": harm.kl.tolist(),
+        "loss": harm.loss.tolist(),
+        "placebo_kl": placebos.kl(treatment, dose),
+        "curve": [[one, scored.rise(treatment, one).tolist()] for one in doses],
+    }
+
+
+def write(chosen: Chosen, writer: Writer, rows: Sequence[int], borders: Borders, placebos: Placebos) -> dict[str, Any]:
+    """What it writes at prompts, and what placebos do: hits, and whether it is coherent and shows the behaviour."""
+    treatment, dose = chosen.treatment, chosen.measured_dose
+    own = writer.write(rows, treatment, dose)
+    hits = placebos.once(
+        "hits", treatment, dose, lambda: _placebo_hits(placebos.of(treatment), dose, writer, rows, borders)
+    )
+    return told(own, borders) | {"placebo_hits": hits}
+
+
+def _placebo_hits(
+    fakes: Sequence[Treatment], dose: float, writer: Writer, rows: Sequence[int], borders: Borders
+) -> list[list[bool]]:
+    """(p, n) by placebo and prompt; vectors write side by side."""
+    pushes = [fake for fake in fakes if isinstance(fake, Pushes)]
+    if len(pushes) < len(fakes):
+        return [_hits(writer.write(rows, fake, dose), borders).tolist() for fake in fakes]
+    found: list[list[bool]] = []
+    for first in range(0, len(pushes), _AT_ONCE):
+        some = tuple(pushes[first : first + _AT_ONCE])
+        written = writer.write(list(rows) * len(some), Many(some, len(rows)), dose)
+        found += _hits(written, borders).reshape(len(some), len(rows)).tolist()
+    return found
+
+
+def told(written: Written, borders: Borders) -> dict[str, Any]:
+    """Continuations as plain numbers."""
+    return {
+        "texts": written.texts,
+        "hits": _hits(written, borders).tolist(),
+        "shows": borders.shows(written).tolist(),
+        "coherent": borders.coherent(written).tolist(),
+        "words": written.words.tolist(),
+    }
+
+
+def _hits(written: Written, borders: Borders) -> Bool[NDArray[np.bool_], " n"]:
+    return borders.shows(written) & borders.coherent(written)
+
+
+def array(measured: Mapping[str, Any], name: str) -> Float[NDArray[np.float64], ...]:
+    """Numbers that were measured."""
+    return np.array(measured[name], np.float64)

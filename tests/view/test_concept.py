@@ -98,7 +98,7 @@ def no_script(html: str) -> None:
     assert not {name for name in elements.names if name.startswith("on") or name == "style"}
 
 
-@pytest.mark.parametrize("verb", ["probe", "erase"])
+@pytest.mark.parametrize("verb", ["probe", "erase", "steer"])
 def test_a_run_is_shown_with_every_finding_beside_its_nulls(tmp_path, verb):
     path = write(tmp_path / "runs", verb)
     client = client_of(path.parent)

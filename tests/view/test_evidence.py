@@ -388,7 +388,7 @@ def test_a_recording_lists_its_sites_and_their_units(tmp_path):
 
 def test_a_run_of_an_unknown_verb_shows_what_it_has(tmp_path):
     tokens = [{"id": i, "text": f"{BAD}{i}"} for i in range(250)]
-    with RunWriter(tmp_path, "steer", asked={BAD: BAD}, resolved={}, subject=SUBJECT, corpus=CORPUS) as run:
+    with RunWriter(tmp_path, "dream", asked={BAD: BAD}, resolved={}, subject=SUBJECT, corpus=CORPUS) as run:
         run.table("tokens", tokens)
         run.result({"run": "x", "summary": {"strength": 2.5, BAD: [BAD]}})
     client = client_of(tmp_path)

@@ -124,7 +124,13 @@ def _summary(summary: Mapping[str, Any]) -> Text:
     told = ", ".join(f"{count} {word}" for word, count in summary["verdicts"].items())
     controls = summary["controls"]
     posed = (
-        f"; of {controls['n']} random probes that posed as claims {controls['passed']} passed" if controls["n"] else ""
+        f"; of {controls['n']} {_posing(controls)} that posed as claims {controls['passed']} passed"
+        if controls["n"]
+        else ""
     )
     how = f"{summary['arithmetic']}; " if summary["arithmetic"] else ""
     return Text.assemble((told + posed, "bold"), (f"\n{how}{took(summary)}", "dim"))
+
+
+def _posing(controls: Mapping[str, Any]) -> str:
+    return controls.get("posing", "random probes")

@@ -28,6 +28,9 @@ from assay.cli.read import layers, names, numbers
     Methods:
       actadd, mean_diff, lat, logistic, lda, ccs, arithmetic, neuron, iti,
       prompt, few_shot, lora, random
+    Experiments:
+      silence  directions held still: does the behaviour go, and what else?
+      scale    the same trial over models of several sizes
     """,
 )
 @click.option(
@@ -48,6 +51,11 @@ from assay.cli.read import layers, names, numbers
 )
 @click.option("--kl-cap", default=0.5, show_default=True, metavar="NATS", help="Most divergence on neutral text.")
 @click.option("--pad/--no-pad", default=True, show_default=True, help="Pad the shorter of actadd's two prompts.")
+@click.option(
+    "--export", metavar="FILE", help="Write the best direction: .gguf, .safetensors, .json, or a model (no suffix)."
+)
+@click.option("--experiment", metavar="NAME", help="One of the experiments below.")
+@click.option("--models", callback=names, metavar="NAME[,NAME]", help="Models of --experiment scale.  [the ladder's]")
 @click.option("--effort", default="quick", show_default=True, metavar="EFFORT", help="smoke, quick, standard, full.")
 @click.option(
     "--model", default="smollm2-135m", show_default=True, help="Name, Hugging Face id, or directory of a model."
@@ -65,6 +73,7 @@ def steer(as_json: bool, **asked: Any) -> None:
     from assay.cli.screen import print_json, print_next, telling
     from assay.store.run import open_path
 
+    asked["models"] = asked["models"] or ()
     made = load_object("assay.steer.request:SteerRequest")(**asked)
     with telling() as progress:
         outcome = load_object("assay.steer.experiment:steer")(made, progress=progress)

@@ -72,7 +72,7 @@ class Found:
     """Everything that an experiment found.
 
     ``results``: plain rows for machines. ``notes``: what a reader must know, a sentence each. ``controls``: claims that
-    mean nothing. ``more``: what the experiment has to show besides, by name.
+    mean nothing; ``posing``: what these are. ``more``: what the experiment has to show besides, by name.
     """
 
     title: str
@@ -85,6 +85,7 @@ class Found:
     summary: dict[str, Any] = field(default_factory=dict[str, Any])
     controls: list[CheckInput] = field(default_factory=list[CheckInput])
     more: dict[str, Any] = field(default_factory=dict[str, Any])
+    posing: str = "random probes"
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON, with the verdict of every finding that has a check."""
@@ -126,7 +127,8 @@ class Found:
             "summary": self.summary
             | {
                 "verdicts": dict(Counter(_word(row) for row in rows)),
-                "controls": {name: getattr(judged.summary, name) for name in ("n", "passed", "void")},
+                "controls": {name: getattr(judged.summary, name) for name in ("n", "passed", "void")}
+                | {"posing": self.posing},
             },
         }
 

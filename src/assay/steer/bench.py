@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class Bench:
     Args:
         subject: as loaded: it writes; effects are measured in a copy in fp32.
         behaviour: to steer to.
+        prefix: of the names of its parts.
 
     Attributes:
         writer: of the run that parts are kept in; None where nothing is stored.
@@ -52,9 +54,10 @@ class Bench:
         request: SteerRequest,
         progress: Progress,
         writer: RunWriter | None = None,
+        prefix: str = "",
     ) -> None:
         self.subject, self.behaviour, self.request, self.progress = subject, behaviour, request, progress
-        self.writer = writer
+        self.writer, self.prefix = writer, prefix
         self.size, self.seed = request.size, request.seed
 
     @cached_property
@@ -150,6 +153,11 @@ class Bench:
         """The half that is reported, whose words of other behaviours are scored as well."""
         return self._half(self.rows[1], self.neutral.report, list(self.off_target.values()))
 
+    def scored(self, texts: Sequence[str]) -> Scored:
+        """Other prompts of the behaviour, scored by the same words, or by the same choices in their order."""
+        behaviour = replace(self.behaviour, prompts=tuple(texts))
+        return Scored(Script(self.exact, behaviour), range(len(texts)))
+
     def _half(self, rows: Sequence[int], windows: Any, others: Sequence[Words] = ()) -> Half:
         return Half(Scored(self.script, rows, others), Neutral(self.script, windows))
 
@@ -174,7 +182,7 @@ class Bench:
     @cached_property
     def written(self) -> Writer:
         """Writes continuations, and says how likely they are."""
-        return Writer(self.script, self.subject, self.size.tokens, classifier_of(self.kit), self.seed)
+        return Writer(self.script, self.subject, self.size.tokens, classifier_of(self.kit, self.subject), self.seed)
 
     @cached_property
     def borders(self) -> Borders:
@@ -188,7 +196,7 @@ class Bench:
 
     def part(self, name: str, make: Any) -> Any:
         """What ``make`` gives, fit for JSON; of a run that was broken off what it gave then."""
-        return kept(self.writer, name, make)
+        return kept(self.writer, f"{self.prefix}{name}", make)
 
     @cached_property
     def layers(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -13,20 +14,23 @@ from assay.fit.probes import make_probe
 from assay.steer.kit import Kit
 from assay.steer.script import Read
 
+if TYPE_CHECKING:
+    from assay.model import Subject
+
 FEWEST = 10  # pairs to learn from
 TRUSTED = 0.75  # accuracy from which on it is listened to
 _FOLDS = 5
 
 
 class Classifier:
-    """A logistic probe of the mean residual of a text in the middle of the untreated model.
+    """A logistic probe of the mean residual of a text in the middle of the untreated model, in the dtype it writes in.
 
     ``accuracy``: on pairs that it was not trained on, in five folds.
     """
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, subject: Subject) -> None:
         pairs = kit.behaviour.classified
-        self.kit, self.site = kit, SiteId(kit.subject.n_layers // 2, "resid_post")
+        self.subject, self.kit, self.site = subject, kit, SiteId(subject.n_layers // 2, "resid_post")
         x = self._read(kit.script.read([pair[side] for side in (0, 1) for pair in pairs]))
         n = len(pairs)
         labels, fold = np.repeat([1, 0], n), np.tile(np.arange(n) % _FOLDS, 2)
@@ -49,12 +53,12 @@ class Classifier:
         return found
 
     def _read(self, texts: Sequence[Read]) -> NDArray[np.float32]:
-        return self.kit.means(texts, [self.site], "mean")[self.site]
+        return self.kit.means(texts, [self.site], "mean", self.subject)[self.site]
 
 
-def classifier_of(kit: Kit) -> Classifier | None:
+def classifier_of(kit: Kit, subject: Subject) -> Classifier | None:
     """A classifier, where the behaviour has texts to train one on, and it is right about enough of them."""
     if len(kit.behaviour.classified) < FEWEST:
         return None
-    made = Classifier(kit)
+    made = Classifier(kit, subject)
     return made if made.accuracy >= TRUSTED else None

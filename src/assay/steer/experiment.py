@@ -41,7 +41,8 @@ def steer(
     if subject is None:
         from assay.model import load
 
-        subject = load(request.model, request.dtype, request.device, progress)
+        first = (*request.models, *experiment.models, request.model)[0]
+        subject = load(first, request.dtype, request.device, progress)
     bench = Bench(subject, behaviour, request, progress)
     resolved = {"layers": list(bench.layers), "methods": list(request.asked_methods), "size": request.size._asdict()}
     bench.writer = RunWriter.take_up(

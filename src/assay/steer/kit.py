@@ -98,15 +98,21 @@ class Kit:
             self._pairs |= self.means(self.script.read(texts), missing)
 
     def means(
-        self, texts: Sequence[Read], sites: Sequence[SiteId], position: str | None = None
+        self,
+        texts: Sequence[Read],
+        sites: Sequence[SiteId],
+        position: str | None = None,
+        subject: Subject | None = None,
     ) -> dict[SiteId, NDArray[np.float32]]:
         """What stands at sites at the tokens of each text, (n, width): their mean, or the last.
 
         The first token of all is left out of the mean: models park attention there, on a residual that says nothing.
+        ``position`` and ``subject`` are the kit's own if they are left out.
         """
-        found = {site: np.zeros((len(texts), self.subject.width(site)), np.float32) for site in sites}
-        for batch in in_batches(self.subject, [one.ids for one in texts]):
-            got = _activations(self.subject, batch.ids, batch.mask, sites)
+        subject = subject or self.subject
+        found = {site: np.zeros((len(texts), subject.width(site)), np.float32) for site in sites}
+        for batch in in_batches(subject, [one.ids for one in texts]):
+            got = _activations(subject, batch.ids, batch.mask, sites)
             for place, row in enumerate(batch.rows.tolist()):
                 last = int(batch.lengths[place])
                 first = last - 1 if (position or self.position) == "last" else min(max(texts[row].begins, 1), last - 1)

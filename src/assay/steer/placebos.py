@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 Arms = Sequence[tuple[int | None, Treatment]]
 
-_SAMPLE = 4  # placebos that the KL of all is told from
+_SAMPLE = 3  # placebos that the KL of all is told from
 
 
 class Placebos:
@@ -79,13 +80,16 @@ class Placebos:
         return found
 
     def _highest(self, arm: Treatment) -> float:
-        kept = arm.doses[0]
-        for dose in arm.doses:
-            if not float(np.mean(self._kl(self._choosing(), arm, dose))) <= self.cap:
-                break
-            kept = dose
-        return kept
+        """The highest dose that keeps the cap, else the lowest."""
+        half = self._choosing()
+        count = allowed(arm.doses, lambda dose: float(np.mean(self._kl(half, arm, dose))) <= self.cap)
+        return arm.doses[max(0, count - 1)]
 
     def _kl(self, half: Half, treatment: Treatment, dose: float) -> list[float]:
         fakes = self.of(treatment)[:_SAMPLE]
         return [float(half.neutral.harm(fake, dose).kl.mean()) for fake in fakes]
+
+
+def allowed(doses: Sequence[float], keeps: Callable[[float], bool]) -> int:
+    """How many of the doses, from the lowest on, keep the cap; divergence grows with the dose, so few need be tried."""
+    return bisect_left(range(len(doses)), True, key=lambda at: not keeps(doses[at]))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from assay.errors import UnknownName, UsageError
+from assay.model.reading import POSITIONS
+from assay.steer.exporting import check_place
 from assay.steer.methods import METHODS
 from assay.steer.treatment import WHERE
 
 KL_CAP = 0.5
+_BY_ALL = ("concept", "experiment", "layers", "effort", "seed", "out", "dtype", "device")
 USUAL = ("actadd", "mean_diff", "lat", "prompt", "random")
 
 
@@ -49,6 +52,8 @@ class SteerRequest:
     ``directions``: files of directions of your own, each a method by its name. ``where``: at which tokens vectors are
     added. ``kl_cap``: most nats by which the next token on neutral text may diverge. ``pad``: whether the shorter of
     the two prompts of actadd is padded. ``experiment``: one of :data:`assay.steer.studies.EXPERIMENTS`.
+    ``export``: where the direction that did the most is written, see :mod:`assay.steer.exporting`. ``models``: of the
+    experiment scale.
     """
 
     concept: str = "sentiment"
@@ -87,18 +92,8 @@ class SteerRequest:
             UnknownName: an experiment, effort, method or position of no known name.
             UsageError: a number out of range, a name twice, or none.
         """
-        from assay.steer.studies import EXPERIMENTS
-
-        if self.experiment is not None and self.experiment not in EXPERIMENTS:
-            raise UnknownName("experiment of assay steer", self.experiment, EXPERIMENTS)
-        for kind, got, known in (("effort", self.effort, EFFORTS), ("position", self.where, WHERE)):
-            if got not in known:
-                raise UnknownName(kind, got, known)
-        for name in self.methods or ():
-            if name not in METHODS:
-                raise UnknownName("method", name, METHODS)
-        if self.methods is not None and (not self.methods or len(set(self.methods)) < len(self.methods)):
-            raise UsageError(f"--methods must name one or more, each once. Got {', '.join(self.methods) or 'none'}.")
+        self._check_names()
+        self._check_experiment()
         if self.layers is not None and not self.layers:
             raise UsageError("--layers must name one or more, such as 6,12,18. Got none.")
         if self.doses is not None and not _rising(self.doses):
@@ -108,6 +103,39 @@ class SteerRequest:
             raise UsageError(f"--kl-cap must be above 0. Got {self.kl_cap:g}.")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+        if self.export is not None:
+            check_place(self.export)
+
+    def _check_names(self) -> None:
+        named = (
+            ("effort", self.effort, EFFORTS),
+            ("position", self.where, WHERE),
+            ("position", self.position, POSITIONS),
+        )
+        for kind, got, known in named:
+            if got not in known:
+                raise UnknownName(kind, got, known)
+        for name in self.methods or ():
+            if name not in METHODS:
+                raise UnknownName("method", name, METHODS)
+        if self.methods is not None and (not self.methods or len(set(self.methods)) < len(self.methods)):
+            raise UsageError(f"--methods must name one or more, each once. Got {', '.join(self.methods) or 'none'}.")
+
+    def _check_experiment(self) -> None:
+        from assay.steer.studies import EXPERIMENTS
+
+        if self.experiment is None:
+            if self.models:
+                raise UsageError("--models are those of --experiment scale; add that, or name one by --model")
+            return
+        if self.experiment not in EXPERIMENTS:
+            raise UnknownName("experiment of assay steer", self.experiment, EXPERIMENTS)
+        one = EXPERIMENTS[self.experiment]
+        for own in fields(self):
+            if own.name in (*_BY_ALL, *one.heeds.split()) or getattr(self, own.name) == own.default:
+                continue
+            option = "direction" if own.name == "directions" else own.name.replace("_", "-")
+            raise UsageError(f"--experiment {self.experiment} takes no --{option}; leave it out")
 
 
 def _rising(doses: tuple[float, ...]) -> bool:

@@ -1,7 +1,7 @@
 """The trial of a treatment: layer and dose are chosen on one half of the prompts, and it is measured on the other.
 
-Doses go up until the divergence on neutral text passes the cap; of those below it, at all layers, the one is chosen at
-which the log odds rise the most. What is reported was never looked at before: other prompts, other neutral text.
+Of the doses whose divergence on neutral text keeps the cap, at all layers, the one is chosen at which the log odds rise
+the most. What is reported was never looked at before: other prompts, other neutral text.
 What is measured is plain numbers, from which every score and verdict can be made again.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from assay.steer.continuing import Borders, Writer, Written
 from assay.steer.half import Half
-from assay.steer.placebos import Arms, Placebos
+from assay.steer.placebos import Arms, Placebos, allowed
 from assay.steer.treatment import Many, Pushes, Treatment
 
 WHOLE = 1.0  # the dose of what has none
@@ -26,12 +27,12 @@ _AT_ONCE = 20  # placebos that write side by side
 
 
 class Tried(NamedTuple):
-    """One dose at one layer, on the half that is chosen on; nats."""
+    """One dose at one layer, on the half that is chosen on; nats. What was not needed to choose is None."""
 
     layer: int | None
     dose: float
-    effect: float
-    kl: float
+    effect: float | None
+    kl: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +58,25 @@ def choose(arms: Arms, half: Half, cap: float) -> Chosen:
     tried: list[Tried] = []
     best: tuple[float, int | None, float, Treatment] | None = None
     for layer, treatment in arms:
-        for dose in treatment.doses or (WHOLE,):
-            kl = float(half.neutral.harm(treatment, dose).kl.mean())
+        kl: dict[float, float] = {}
+        doses = treatment.doses or (WHOLE,)
+        count = allowed(doses, partial(_keeps, half, treatment, cap, kl)) if treatment.doses else 1
+        for dose in doses[:count]:
             effect = float(half.scored.rise(treatment, dose).mean())
-            tried.append(Tried(layer, dose, effect, kl))
-            if not kl <= cap and treatment.doses:
-                break
+            tried.append(Tried(layer, dose, effect, kl.get(dose)))
             if math.isfinite(effect) and (best is None or effect > best[0]):
                 best = effect, layer, dose, treatment
+        tried += [Tried(layer, dose, None, kl[dose]) for dose in doses[count:] if dose in kl]
     if best is None:
         layer, treatment = arms[0]
         return Chosen(treatment, layer, None, tuple(tried))
     _, layer, dose, treatment = best
     return Chosen(treatment, layer, dose, tuple(tried))
+
+
+def _keeps(half: Half, treatment: Treatment, cap: float, kl: dict[float, float], dose: float) -> bool:
+    kl[dose] = float(half.neutral.harm(treatment, dose).kl.mean())
+    return kl[dose] <= cap
 
 
 def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:

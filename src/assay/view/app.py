@@ -29,7 +29,7 @@ from assay.view.routes import ACTIONS, DATA, PAGES
 from assay.view.shelf import Reading
 from assay.view.tokens import shaded
 
-STATIC = ("style.css", "heat.js", "send.js", "try.js", "answers.js", "rate.js", "icon.svg")
+STATIC = ("style.css", "heat.js", "send.js", "try.js", "answers.js", "rate.js", "dose.js", "icon.svg")
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 Endpoint = Callable[[Request], Response]
 _LONGEST = 256 * 1024

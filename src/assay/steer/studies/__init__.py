@@ -7,12 +7,27 @@ from typing import NamedTuple
 
 
 class Experiment(NamedTuple):
-    """One experiment. ``module``: of this package, in which ``run(bench)`` stands."""
+    """One experiment, or what the verb does without one.
+
+    ``module``: of this package, in which ``run(bench)`` stands. ``heeds``: the options that it takes beside those that
+    all take; what it would ignore is refused. ``models``: those that it is carried out on, unless others are asked for.
+    """
 
     module: str
     about: str
+    heeds: str = ""
+    models: tuple[str, ...] = ()
 
+
+LADDER = tuple(f"ladder-{layers}-{seed}" for layers in (2, 4, 8, 12) for seed in (0, 1))
 
 USUAL = Experiment("trial", "every method at its best layer and dose, beside placebos")
 
-EXPERIMENTS: Mapping[str, Experiment] = {}
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "silence": Experiment(
+        "silence", "a direction held still: does the behaviour go, and what else?", "methods position model"
+    ),
+    "scale": Experiment(
+        "scale", "the same trial over models of several sizes", "methods models position where kl_cap doses pad", LADDER
+    ),
+}

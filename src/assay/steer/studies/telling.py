@@ -81,7 +81,7 @@ def _row(bench: Bench, one: Trialled) -> Row:
     return {
         "method": one.name,
         "layer": chosen.layer,
-        "dose": chosen.dose,
+        "dose": chosen.dose if chosen.treatment.doses else None,
         "effect": number(value),
         "lo": number(lo),
         "hi": number(hi),

@@ -15,6 +15,7 @@ from assay.errors import UsageError
 from assay.findings.carried import keep_directions
 from assay.findings.found import Found
 from assay.steer.bench import Bench
+from assay.steer.exporting import export
 from assay.steer.methods import METHODS, make
 from assay.steer.methods.registry import VECTOR
 from assay.steer.outcome import outcome, rates
@@ -33,8 +34,10 @@ def run(bench: Bench) -> Found:
         f"Does it do something? {behaviour.about[:1].upper()}{behaviour.about[1:]}.",
         notes=_notes(bench),
         more={"continuations": []},
+        posing="placebos",
     )
     names = [*bench.request.asked_methods, *bench.given]
+    directions: dict[str, Direction] = {}
     for step, name in enumerate(names):
         bench.progress(f"{name}: choosing layer and dose", step / len(names))
         try:
@@ -50,7 +53,10 @@ def run(bench: Bench) -> Found:
         one = outcome(measured, chosen.dose, bench.setting)
         tell(found, bench, Trialled(name, chosen, one, rates(wrote, bench.untreated, bench.setting), wrote))
         found.more["continuations"] += bench.part(f"{name}-shown", partial(_shown, bench, name, chosen))
-        _keep(bench, name, chosen)
+        if (direction := _direction(bench, name, chosen)) is not None:
+            directions[name] = direction
+    keep_directions(bench.writer, {f"{behaviour.name}.{name}": one for name, one in directions.items()})
+    _export(bench, found, directions)
     found.panels = panels(found.results)
     found.tables = tables(found.results)
     found.summary |= {"setting": _setting(bench), "untreated": _untreated(bench)}
@@ -108,17 +114,35 @@ def _shown(bench: Bench, name: str, chosen: Chosen) -> list[dict[str, Any]]:
     ]
 
 
-def _keep(bench: Bench, name: str, chosen: Chosen) -> None:
-    """Store a vector at one layer, so that adding it once is what was measured."""
+def _direction(bench: Bench, name: str, chosen: Chosen) -> Direction | None:
+    """A vector that is added at every token of one layer, so that adding it once is what was measured."""
     treatment = chosen.treatment
-    if not isinstance(treatment, Pushes) or len(treatment.pushes) != 1:
-        return
+    if not isinstance(treatment, Pushes) or len(treatment.pushes) != 1 or treatment.where != "all":
+        return None
     (push,), dose = treatment.pushes, chosen.measured_dose
     if push.vector.ndim > 1:
-        return
+        return None
     about = {"method": name, "concept": bench.behaviour.name, "dose": f"{dose:g}", "model": bench.subject.name}
-    direction = Direction(push.site, dose * push.vector, provenance=about)
-    keep_directions(bench.writer, {f"{bench.behaviour.name}.{name}": direction})
+    about["model_hint"] = bench.subject.architecture
+    return Direction(push.site, np.float32(dose) * push.vector, provenance=about)
+
+
+def _export(bench: Bench, found: Found, directions: Mapping[str, Direction]) -> None:
+    """Write the direction that did the most where it was asked to be.
+
+    Raises:
+        UsageError: there is none, or the format can't hold it.
+    """
+    place = bench.request.export
+    if place is None:
+        return
+    effects = {row["method"]: row["effect"] for row in found.results if row["method"] in directions}
+    if not effects:
+        raise UsageError("no method gave a direction that could be exported; add mean_diff, or --where all")
+    best = max(effects, key=lambda name: effects[name])
+    export(bench.subject, directions[best], place)
+    found.summary["exported"] = {"method": best, "place": place, "sha256": directions[best].sha256}
+    found.notes.append(f"The direction of {best} is in {place}, as long as it was measured: add it once.")
 
 
 def _setting(bench: Bench) -> dict[str, Any]:

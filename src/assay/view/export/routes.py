@@ -15,6 +15,7 @@ from assay.view.compare import compare_page
 from assay.view.export.addresses import Address, address
 from assay.view.export.choice import Chosen
 from assay.view.home import run_page
+from assay.view.labs.steer import writers
 from assay.view.pages import Ask, Site
 from assay.view.stored import FIGURE, PAGE
 from assay.view.units import PER_PAGE
@@ -51,12 +52,19 @@ def _home(book: Book) -> Iterator[Address]:
 
 
 def _runs(book: Book) -> Iterator[Address]:
-    """Those with claims about units have one page; all of the tables of the others."""
+    """Those with claims about units have one page; all of the tables of the others, by method where methods wrote."""
     for run, chosen in book.runs.items():
         if chosen.explainers:
             yield address("/run/{run}", run=run)
         else:
-            yield from _tables(book, run_page, "/run/{run}", {}, run=run)
+            for query in ({}, *({"method": name} for name in writers(book.site.shelf.open(run).run)[1:])):
+                yield from _tables(book, run_page, "/run/{run}", query, run=run)
+
+
+def _run(book: Book, asked: Address) -> Address:
+    """The method that is shown anyway has no page by its name."""
+    first = writers(book.site.shelf.open(asked.part("run")).run)[:1]
+    return asked.with_query({key: value for key, value in asked.query if key != "method" or value not in first})
 
 
 def _evidence(book: Book) -> Iterator[Address]:
@@ -220,7 +228,7 @@ def _without_first(chosen: Chosen, query: Query) -> Query:
 
 EXPORTED: Mapping[str, Way] = {
     "/": Way(_home),
-    "/run/{run}": Way(_runs),
+    "/run/{run}": Way(_runs, _run),
     "/run/{run}/map": Way(_maps, _of_explainer),
     "/run/{run}/units": Way(_lists, _list),
     SEARCH: Way(_searches),

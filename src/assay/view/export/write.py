@@ -26,7 +26,7 @@ from assay.view.routes import PAGES
 from assay.view.shelf import Reading
 
 STATIC = ("style.css", "icon.svg")
-SCRIPTS = ("heat.js", "search.js")  # that need no server and are no modules; others are left out
+SCRIPTS = ("heat.js", "search.js", "dose.js")  # that need no server and import nothing; others are left out
 _NEVER = Link(never=True)
 
 

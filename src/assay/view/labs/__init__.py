@@ -8,10 +8,11 @@ from assay.view.labs.record import record_page
 from assay.view.labs.related import related_page
 from assay.view.labs.report import report_page
 from assay.view.labs.selftest import selftest_page
+from assay.view.labs.steer import steer_page
 from assay.view.opened import Opened
 from assay.view.pages import Ask, Page, Site
 
-LABS = ("erase", "probe", "record", "related", "report", "selftest")
+LABS = ("erase", "probe", "record", "related", "report", "selftest", "steer")
 
 
 def lab_of(site: Site, opened: Opened, ask: Ask) -> Page:
@@ -19,6 +20,8 @@ def lab_of(site: Site, opened: Opened, ask: Ask) -> Page:
     match opened.run.spec["verb"]:
         case "probe" | "erase":
             return concept_page(opened, ask)
+        case "steer":
+            return steer_page(opened, ask)
         case "report":
             return report_page(opened, ask)
         case "related":

@@ -1,4 +1,4 @@
-"""The page of a run of ``assay probe`` or ``assay erase``: what was found, each finding beside its nulls."""
+"""The page of a run of ``assay probe``, ``erase`` or ``steer``: what was found, each finding beside its nulls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from assay.view.labs.lab import Told, lab_page
 from assay.view.opened import Opened
 from assay.view.pages import Ask, Page
 
-VERBS = ("probe", "erase")
+VERBS = ("probe", "erase", "steer")
+STEER = "steer"
 _BY_KEY = {column.key: column for column in EVIDENCE}
 _ORDER = ("verdict", "value", "interval", "nulls", "references", "n", "reason")
 _COLUMNS = (
@@ -27,12 +28,11 @@ _MEANINGS = {
     "supported": "the score’s lower bound is above its strongest null",
     "refuted": "its upper bound is not",
     "undecided": "the data can’t carry a verdict",
-    "void": "random probes pass too often",
+    "void": "{controls} pass too often",
 }
-_THRESHOLDS = (
-    ("margin", MARGIN, "how far a score’s lower bound must lie above its best null, and below which it is refuted"),
-    ("level", LEVEL, "of Benjamini and Hochberg’s procedure over the findings of the run"),
-)
+_MARGIN = "how far a score’s lower bound must lie above its best null, and below which it is refuted"
+_NATS = "; of a rise of log odds 0.2 nats"  # whose range is 10 nats
+_LEVEL = "of Benjamini and Hochberg’s procedure over the findings of the run"
 
 
 def concept_page(opened: Opened, ask: Ask) -> Page:
@@ -54,19 +54,30 @@ def concept_page(opened: Opened, ask: Ask) -> Page:
     choices = [Choice("measure", "score", [("", "every score"), *((one, one) for one in measures)], measure)]
     told = Told(
         result["title"],
-        [result["question"], *result["notes"], _controls(result["summary"])],
+        [result["question"], *result["notes"], _controls(run, result["summary"])],
         [Section("Findings", note, figure, table), *(_table(one) for one in result["tables"])],
         counted([(one["verdict"] or "", _word(one)) for one in result["findings"]]),
-        _THRESHOLDS,
+        _thresholds(run),
         choices if len(measures) > 1 else (),
     )
-    return _explained(lab_page(run, ask, told))
+    return _explained(run, lab_page(run, ask, told))
 
 
-def _explained(page: Page) -> Page:
+def _explained(run: Run, page: Page) -> Page:
     """With what verdicts mean here."""
     words = {one["word"] for one in page.data["counts"]}
-    return page._replace(data={**page.data, "meanings": {k: v for k, v in _MEANINGS.items() if k in words}})
+    meanings = {word: meaning.format(controls=_posing(run)) for word, meaning in _MEANINGS.items() if word in words}
+    return page._replace(data={**page.data, "meanings": meanings})
+
+
+def _posing(run: Run) -> str:
+    """What poses as a claim in such a run."""
+    return "placebos" if run.spec["verb"] == STEER else "random probes"
+
+
+def _thresholds(run: Run) -> tuple[tuple[str, float, str], ...]:
+    margin = _MARGIN + _NATS * (run.spec["verb"] == STEER)
+    return ("margin", MARGIN, margin), ("level", LEVEL, _LEVEL)
 
 
 def _word(one: Mapping[str, Any]) -> str:
@@ -110,16 +121,16 @@ def finding_page(opened: Opened, ask: Ask, at: int) -> Page:
         words,
         [Section("Evidence", "", forest([row], one["measure"]), Table(_ONE, [row], 1))],
         [{"verdict": one["verdict"] or "", "word": _word(one), "count": None}],
-        _THRESHOLDS,
+        _thresholds(run),
     )
-    return _explained(lab_page(run, ask, told, f"/claim/{at}"))
+    return _explained(run, lab_page(run, ask, told, f"/claim/{at}"))
 
 
-def _controls(summary: Mapping[str, Any]) -> str:
+def _controls(run: Run, summary: Mapping[str, Any]) -> str:
     controls = summary["controls"]
     if not controls["n"]:
         return ""
-    return f"Of {controls['n']} random probes that posed as claims {controls['passed']} passed."
+    return f"Of {controls['n']} {_posing(run)} that posed as claims {controls['passed']} passed."
 
 
 def _table(table: Mapping[str, Any]) -> Section:

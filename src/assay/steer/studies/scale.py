@@ -1,0 +1,144 @@
+"""Does it get better with scale? The same trial over models of several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scipy.stats import spearmanr
+
+from assay.errors import UsageError
+from assay.findings.found import LINES, Finding, Found, Panel, Table, number
+from assay.model import load
+from assay.steer.bench import Bench
+from assay.steer.outcome import Outcome, outcome
+from assay.steer.request import SteerRequest
+from assay.steer.studies import LADDER
+from assay.steer.studies.trial import trial
+
+METHODS = ("mean_diff", "actadd", "random")
+_FEWEST = 5  # models that a correlation is told of
+
+
+def run(bench: Bench) -> Found:
+    """Every method on every model, each with layers of its own; the first model is the one that was asked for."""
+    behaviour, request = bench.behaviour, bench.request
+    names, methods = request.models or LADDER, request.methods or METHODS
+    if behaviour.style == "chat":
+        raise UsageError(f"the concept {behaviour.name} needs models that chat; take one of style text for scale")
+    found = Found(
+        f"Steering to {behaviour.name}, by size",
+        "Does it get better with scale?",
+        notes=[
+            "Every model has the trial that one model has: layer and dose are chosen on one half of the prompts, under "
+            f"a KL of {request.kl_cap:g} nats, and reported on the other, beside placebos of that model. Models differ "
+            "in how many of the scored words they have as one token, so compare effects with their own nulls.",
+        ],
+        posing="placebos",
+    )
+    for step, name in enumerate(names):
+        bench.progress(f"{name}: loading", step / len(names))
+        own = _bench(bench, name)
+        for method in methods:
+            bench.progress(f"{name}: {method}", (step + 0.5) / len(names))
+            _, measured = trial(own, method)
+            _tell(found, own, name, method, outcome(measured, measured["dose"], own.setting))
+    found.tables, found.panels = [_table(found.results)], _panels(found.results, methods)
+    for method in methods:
+        found.findings += _with_size(found.results, method)
+    return found
+
+
+def _bench(bench: Bench, name: str) -> Bench:
+    """The same request for another model."""
+    request: SteerRequest = bench.request
+    known = bench.subject.name == name
+    subject = bench.subject if known else load(name, request.dtype, request.device, bench.progress)
+    return Bench(subject, bench.behaviour, request, bench.progress, bench.writer, f"{name.replace('/', '--')}-")
+
+
+def _tell(found: Found, own: Bench, name: str, method: str, one: Outcome) -> None:
+    value, lo, hi = one.effect.interval()
+    found.findings.append(
+        Finding(
+            f"{name}, {method}: the next word leans to {own.behaviour.name}",
+            "rise of log odds, nats",
+            value,
+            lo,
+            hi,
+            n=len(own.rows[1]),
+            nulls={**{null: estimate.value for null, estimate in one.nulls.items()}, "untreated": 0.0},
+            references={"KL": one.kl.value},
+            check=one.check,
+            result=len(found.results),
+        )
+    )
+    found.controls += one.controls
+    weights = sum(p.numel() for p in own.subject.model.parameters())
+    found.results.append(
+        {
+            "model": name,
+            "parameters": weights,
+            "layers": own.subject.n_layers,
+            "words": [len(side) for words in own.to_report.scored.words[:1] for side in words],
+            "method": method,
+            "effect": number(value),
+            "lo": number(lo),
+            "hi": number(hi),
+            "null_hi": number(max(null.value for null in one.nulls.values())),
+            "kl": number(one.kl.value),
+            "perplexity_ratio": number(one.ratio.value),
+            "wrong_way": one.wrong_way,
+            "verdict": None,
+            "reason": "",
+        }
+    )
+
+
+def _with_size(results: Sequence[dict[str, Any]], method: str) -> list[Finding]:
+    """Rank correlation of size and effect above the null; described, as models are few."""
+    own = [row for row in results if row["method"] == method and row["effect"] is not None]
+    if len({row["parameters"] for row in own}) < 3 or len(own) < _FEWEST:
+        return []
+    surplus = [row["effect"] - row["null_hi"] for row in own]
+    rank: Any = spearmanr([row["parameters"] for row in own], surplus)
+    claim = f"{method}: the effect above its null grows with the number of weights"
+    return [
+        Finding(
+            claim,
+            "Spearman",
+            number(float(rank.statistic)),
+            n=len(own),
+            references={"p, two-sided": number(float(rank.pvalue))},
+        )
+    ]
+
+
+def _table(results: Sequence[dict[str, Any]]) -> Table:
+    rows = [
+        [
+            f"{row['model']}, {row['method']}",
+            row["parameters"],
+            row["layers"],
+            " + ".join(map(str, row["words"])),
+            f"{row['effect']:.2f} [{row['lo']:.2f} {row['hi']:.2f}]",
+            row["null_hi"],
+            row["kl"],
+            row["wrong_way"],
+        ]
+        for row in results
+    ]
+    columns = ("model, method", "weights", "layers", "words scored", "effect, nats", "null", "KL", "wrong way")
+    return Table("By size", columns, rows)
+
+
+def _panels(results: Sequence[dict[str, Any]], methods: Sequence[str]) -> list[Panel]:
+    found: list[Panel] = []
+    for method in methods:
+        own = [row for row in results if row["method"] == method]
+        rows = [
+            {"x": row["model"], "y": row["effect"], "lo": row["lo"], "hi": row["hi"], "series": method} for row in own
+        ]
+        rows += [{"x": row["model"], "y": row["null_hi"], "series": "null"} for row in own]
+        found.append(Panel(LINES, method, "", "rise of log odds, nats", rows, nulls=["null"]))
+    return found

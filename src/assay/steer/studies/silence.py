@@ -1,0 +1,199 @@
+"""Silencing: when a direction is held still, does the behaviour go? And what else goes?"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.core.ids import SiteId
+from assay.errors import UsageError
+from assay.findings.found import LINES, Found, Panel, Table, few_groups, number, scored
+from assay.fit.probes import METHODS as PROBES
+from assay.referee import exceeded_by_few
+from assay.stats.bootstrap import Estimate, document_weights
+from assay.steer.bench import Bench
+from assay.steer.harm import Neutral
+from assay.steer.holding import ALL, ONE, Held, held
+from assay.steer.methods import make
+from assay.steer.scoring import Scored
+from assay.steer.script import Read
+from assay.steer.treatment import Pushes
+from assay.steer.trial import WHOLE
+
+METHODS = ("mean_diff", "logistic", "random")
+
+
+class Prompts(NamedTuple):
+    """Prompts that call for the behaviour, and neutral ones."""
+
+    loaded: Scored
+    neutral: Scored
+
+
+def run(bench: Bench) -> Found:
+    """Every direction at every layer, held there and at all layers. Nothing is chosen, so all prompts are reported."""
+    behaviour = bench.behaviour
+    if not behaviour.loaded or (behaviour.choices and len(behaviour.loaded) != len(behaviour.choices)):
+        raise UsageError(
+            f"the concept {behaviour.name} has no prompts that call for it; silencing needs some in 'loaded'"
+        )
+    names = bench.request.methods or METHODS
+    for name in names:
+        if name not in PROBES:
+            raise UsageError(f"{name} gives no direction of the residual that could be held; take {', '.join(PROBES)}")
+    found = Found(
+        f"Silencing {behaviour.name}",
+        "When a direction is held still, does the model stop doing it where it is called for? And what else stops?",
+        notes=[
+            "The gap is the log odds of the behaviour at prompts that call for it less those at neutral prompts. Held: "
+            "what lies along the direction is its mean over neutral text, at every token, at the layer it was found at "
+            "or at all. The null is what one in twenty random directions, held in the same way, exceeds. Directions "
+            "are fitted on the pairs; nothing is chosen on what is reported.",
+        ],
+    )
+    prompts = Prompts(bench.scored(behaviour.loaded), bench.scored(behaviour.prompts))
+    gap = float(prompts.loaded.base.mean() - prompts.neutral.base.mean())
+    means = _means(bench)
+    arms = [(name, layer, where) for name in names for layer in bench.layers for where in (ONE, ALL)]
+    for step, (name, layer, where) in enumerate(arms):
+        bench.progress(f"{name} of layer {layer}, held at {where}", step / len(arms))
+        made = make(name, bench.kit, layer)
+        assert isinstance(made, Pushes)
+        hold = held(made.pushes[0].vector, layer, means, range(bench.subject.n_layers), where)
+        measured = bench.part(f"{name}-{layer}-{where.replace(' ', '-')}", lambda h=hold: _measure(bench, h, prompts))
+        _tell(found, bench, (name, layer, where), measured, prompts)
+    found.summary |= {"gap": gap, "loaded": len(prompts.loaded), "neutral": len(prompts.neutral)}
+    found.tables = [_table(found.results, gap)]
+    found.panels = [_panel(found.results, where) for where in (ONE, ALL)]
+    return found
+
+
+def _means(bench: Bench) -> dict[SiteId, NDArray[np.float64]]:
+    sites = [SiteId(layer, "resid_post") for layer in range(bench.subject.n_layers)]
+    rows = [Read(ids, 0) for ids in bench.neutral.measure]
+    return {site: x.astype(np.float64).mean(0) for site, x in bench.kit.means(rows, sites, "mean").items()}
+
+
+def _measure(bench: Bench, hold: Held, prompts: Prompts) -> dict[str, Any]:
+    """Log odds at all prompts, nats, with the direction held and with placebos; harm to neutral text."""
+    neutral: Neutral = bench.to_report.neutral
+    fakes = bench.placebos.of(hold)
+
+    def odds(one: Held) -> list[list[float]]:
+        return [(scored.base + scored.rise(one, WHOLE)).tolist() for scored in prompts]
+
+    harm = neutral.harm(hold, WHOLE)
+    return {
+        "odds": odds(hold),
+        "placebos": bench.placebos.once("odds", hold, WHOLE, lambda: [odds(fake) for fake in fakes]),  # pyright: ignore[reportArgumentType]
+        "kl": float(harm.kl.mean()),
+        "perplexity_ratio": float(np.exp(harm.loss.mean())),
+        "placebo_kl": bench.placebos.kl(hold, WHOLE),
+    }
+
+
+def _tell(found: Found, bench: Bench, arm: tuple[str, int, str], measured: dict[str, Any], prompts: Prompts) -> None:
+    name, layer, where = arm
+    shares = _shares(bench, measured, prompts)
+    score = Estimate(float(shares[0, 0]), shares[0, 1:])
+    null = Estimate(float(exceeded_by_few(shares[1:, 0][None])[0]), exceeded_by_few(shares[1:, 1:].T))
+    found.findings.append(
+        scored(
+            f"{name} of layer {layer}, held at {where}: {bench.behaviour.name} goes",
+            "share of the gap that goes",
+            score,
+            null,
+            null_name="random",
+            n=len(prompts.loaded),
+            reasons=(*few_groups(len(prompts.loaded)), *_no_gap(bench, prompts)),
+            references={"KL": measured["kl"], "KL of random": float(np.mean(measured["placebo_kl"]))},
+            unit=f"L{layer}.resid_post:@{bench.behaviour.name}.{name}",
+            result=len(found.results),
+        )
+    )
+    value, lo, hi = score.interval()
+    loaded, neutral = measured["odds"]
+    found.results.append(
+        {
+            "method": name,
+            "layer": layer,
+            "where": where,
+            "silenced": number(value),
+            "lo": number(lo),
+            "hi": number(hi),
+            "null_hi": number(null.value),
+            "loaded": float(np.mean(loaded)),
+            "neutral": float(np.mean(neutral)),
+            "kl": measured["kl"],
+            "kl_random": float(np.mean(measured["placebo_kl"])),
+            "perplexity_ratio": measured["perplexity_ratio"],
+            "verdict": None,
+            "reason": "",
+        }
+    )
+
+
+def _no_gap(bench: Bench, prompts: Prompts) -> tuple[str, ...]:
+    loaded, neutral = _drawn(bench, prompts)
+    gaps = loaded @ prompts.loaded.base - neutral @ prompts.neutral.base
+    lo = float(np.quantile(gaps[1:], 0.025))
+    return () if lo > 0 else (f"prompts that call for it are not surely above neutral ones ({gaps[0]:.2f} nats)",)
+
+
+def _drawn(bench: Bench, prompts: Prompts) -> list[NDArray[np.float64]]:
+    """(1 + b, n) weights of the loaded prompts and of the neutral ones: all of them, then resamples."""
+    found: list[NDArray[np.float64]] = []
+    for i, one in enumerate(prompts):
+        weights = document_weights(len(one), bench.size.replicates, bench.seed + i)
+        every = np.vstack([np.ones(len(one)), weights])
+        found.append(every / every.sum(1, keepdims=True))
+    return found
+
+
+def _shares(bench: Bench, measured: dict[str, Any], prompts: Prompts) -> NDArray[np.float64]:
+    """(1 + p, 1 + b) share of the gap that goes: of the direction, then of placebos; of all prompts, then resampled."""
+    on_loaded, on_neutral = _drawn(bench, prompts)
+    base = on_loaded @ prompts.loaded.base - on_neutral @ prompts.neutral.base
+    every = [measured["odds"], *measured["placebos"]]
+    gaps = np.stack([on_loaded @ np.array(loaded) - on_neutral @ np.array(neutral) for loaded, neutral in every])
+    return 1 - gaps / base
+
+
+def _table(results: list[dict[str, Any]], gap: float) -> Table:
+    rows = [
+        [
+            f"{row['method']}, layer {row['layer']}, {row['where']}",
+            f"{row['silenced']:.2f} [{row['lo']:.2f} {row['hi']:.2f}]",
+            row["null_hi"],
+            row["loaded"],
+            row["neutral"],
+            row["kl"],
+            row["kl_random"],
+            row["perplexity_ratio"],
+        ]
+        for row in results
+    ]
+    columns = (
+        "direction",
+        "of the gap goes",
+        "null",
+        "loaded, nats",
+        "neutral, nats",
+        "KL",
+        "KL, random",
+        "perplexity",
+    )
+    return Table(f"What goes of a gap of {gap:.2f} nats, and what else", columns, rows)
+
+
+def _panel(results: list[dict[str, Any]], where: str) -> Panel:
+    own = [row for row in results if row["where"] == where]
+    rows = [
+        {"x": row["layer"], "y": row["silenced"], "lo": row["lo"], "hi": row["hi"], "series": row["method"]}
+        for row in own
+    ]
+    null = {row["layer"]: row["null_hi"] for row in own}
+    rows += [{"x": layer, "y": value, "series": "null"} for layer, value in null.items()]
+    return Panel(LINES, f"Held at {where}", "layer it was found at", "share of the gap that goes", rows, nulls=["null"])

@@ -70,17 +70,17 @@ def test_what_is_written_is_drawn_by_the_treated_and_judged_by_the_untreated(lad
     prompts = [tuple(ids_of(ladder, front + behaviour.prompts[row])) for row in ROWS]
     if isinstance(treatment, Pushes):
         with treatment.applied(ladder, dose):
-            said = generate(ladder, prompts, TOKENS, temperature=1.0, seed=4)
+            said = generate(ladder, prompts, TOKENS, temperature=1.0, seed=4, numbers=ROWS)
     else:
-        said = generate(ladder, prompts, TOKENS, temperature=1.0, seed=4)
+        said = generate(ladder, prompts, TOKENS, temperature=1.0, seed=4, numbers=ROWS)
     assert written.texts == [spelled(ladder, ids) for ids in said]
     assert len(set(written.texts)) == len(ROWS)
     for place, row in enumerate(ROWS):
         plain = ids_of(ladder, behaviour.prompts[row])
-        mean = naive.log_probability(ladder, plain, said[place]) / len(said[place])
+        mean = naive.log_probability(ladder, plain, said[place]) / max(1, len(said[place]))
         assert written.likelihood[place] == pytest.approx(mean, abs=1e-3)
         pairs = list(pairwise(said[place]))
-        assert written.repetition[place] == pytest.approx(1 - len(set(pairs)) / len(pairs))
+        assert written.repetition[place] == pytest.approx(1 - len(set(pairs)) / len(pairs) if pairs else 0)
     assert written.classified is None
     assert written.told.tolist() == [is_told(behaviour, row, t) for row, t in zip(ROWS, written.texts, strict=True)]
 
@@ -126,17 +126,17 @@ def test_borders_are_those_of_the_untreated_and_a_hit_is_within_them() -> None:
     assert found == Borders(
         float(np.quantile(plain.likelihood, 0.025)),
         float(np.quantile(plain.repetition, 0.975)),
-        float(np.quantile(plain.classified, 0.9)),
+        float(np.quantile(plain.classified, 0.9, method="higher")),
     )
     assert 0 < (~found.coherent(plain)).sum() <= 3
-    assert found.shows(plain).sum() == 4
+    assert found.shows(plain).sum() == 3
     expected = [
         bool(k >= found.likelihood and r <= found.repetition)
         for k, r in zip(other.likelihood, other.repetition, strict=True)
     ]
     assert found.coherent(other).tolist() == expected
     numbers = told(other, found)
-    shows = (other.classified > np.quantile(plain.classified, 0.9)).tolist()
+    shows = (other.classified > np.quantile(plain.classified, 0.9, method="higher")).tolist()
     assert numbers["shows"] == shows
     assert numbers["hits"] == [a and b for a, b in zip(shows, expected, strict=True)]
     for behaviour, written in ((warm(pattern="x"), plain), (choosy(), plain), (warm(), made_up(classified=False))):
@@ -213,7 +213,6 @@ def test_vectors_of_placebos_write_side_by_side(bench: Bench) -> None:
     )
 
 
-@pytest.mark.xfail(reason="defect: numbers of nothing can't be put together", strict=True)
 def test_a_model_that_says_nothing_has_written_nothing(ladder: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder, "special_ids", frozenset(range(ladder.vocab_size)))
     written = Writer(Script(ladder, warm()), ladder, TOKENS).write(ROWS)
@@ -221,9 +220,6 @@ def test_a_model_that_says_nothing_has_written_nothing(ladder: Subject, monkeypa
     assert written.likelihood.tolist() == written.repetition.tolist() == [0.0] * 4
 
 
-@pytest.mark.xfail(
-    reason="defect: lots go by place, so that placebos side by side have others than the claim", strict=True
-)
 def test_the_same_lots_are_drawn_whatever_the_treatment(bench: Bench) -> None:
     """A vector of no length writes what the untreated model writes, as the claim and as any of the placebos."""
     rows = bench.rows[1][:4]

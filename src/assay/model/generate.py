@@ -31,6 +31,7 @@ def generate(
     *,
     temperature: float = 0.0,
     seed: int = 0,
+    numbers: Sequence[int] | None = None,
     at_once: int = AT_ONCE,
     told: Told = lambda share: None,
 ) -> list[list[int]]:
@@ -39,11 +40,12 @@ def generate(
     Edits that are in force act on prompts and on what is generated; :meth:`Subject.here` tells them which is which, and
     in its ``rows`` which of ``prompts`` they see.
     Equal, up to the order of sums, to reading everything anew for each token. Prompts of like length go together. What
-    is drawn for a prompt depends on ``seed`` and on its place in ``prompts``, not on what it stands beside.
+    is drawn for a prompt depends on ``seed`` and on its number, not on what it stands beside.
 
     Args:
         prompts: ids of each, at least one.
         temperature: 0 takes the likeliest token.
+        numbers: of the prompts, by which lots are drawn; their places in ``prompts`` if left out.
         at_once: prompts in a batch.
 
     Raises:
@@ -54,7 +56,7 @@ def generate(
     found: list[list[int]] = [[] for _ in prompts]
     for start in range(0, len(order), at_once):
         chosen = [int(i) for i in order[start : start + at_once]]
-        lots = [np.random.default_rng([seed, _STREAM, i]) for i in chosen]
+        lots = [np.random.default_rng([seed, _STREAM, i if numbers is None else numbers[i]]) for i in chosen]
         said = _batch(subject, [prompts[i] for i in chosen], tokens, temperature, lots, torch.tensor(chosen))
         for place, ids in zip(chosen, said, strict=True):
             found[place] = ids
@@ -85,7 +87,7 @@ def padded(prompts: Sequence[Ids]) -> tuple[Tensor, Tensor]:
 
 
 def _check(subject: Subject, prompts: Sequence[Ids], tokens: int, temperature: float) -> None:
-    if temperature < 0:
+    if not temperature >= 0:
         raise UsageError(f"temperature must be 0 or more. Got {temperature:g} instead.")
     longest = max((len(ids) for ids in prompts), default=1)
     if any(not len(ids) for ids in prompts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from assay.store import RunWriter
 
 
+_NO_WORD = r"[^\w.-]+"
+
+
 class Bench:
     """One model and one behaviour.
 
@@ -45,6 +49,7 @@ class Bench:
 
     Attributes:
         writer: of the run that parts are kept in; None where nothing is stored.
+        kept: directions that were stored, by method.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Bench:
     ) -> None:
         self.subject, self.behaviour, self.request, self.progress = subject, behaviour, request, progress
         self.writer, self.prefix = writer, prefix
+        self.kept: dict[str, Direction] = {}
         self.size, self.seed = request.size, request.seed
 
     @cached_property
@@ -72,7 +78,7 @@ class Bench:
     @cached_property
     def neutral(self) -> NeutralText:
         self.progress("cutting neutral text")
-        return neutral_text(self.exact, self.size.windows, self.seed)
+        return neutral_text(self.exact, self.size.windows, self.size.placebos, self.seed)
 
     @cached_property
     def kit(self) -> Kit:
@@ -89,7 +95,7 @@ class Bench:
 
     @cached_property
     def given(self) -> dict[str, Direction]:
-        """Directions of one's own, by the names of their files.
+        """Directions of one's own, by the names of their files with an @ before them, as methods have none.
 
         Raises:
             UsageError: a file that can't be read, or two of one name.
@@ -97,9 +103,9 @@ class Bench:
         found: dict[str, Direction] = {}
         for spec in self.request.directions:
             site, _, file = spec.rpartition(":@")
-            name = Path(file or spec).stem
+            name = f"@{re.sub(_NO_WORD, '_', Path(file or spec).stem)}"
             if name in found:
-                raise UsageError(f"--direction names two files {name}; rename one")
+                raise UsageError(f"--direction names two files {name[1:]}; rename one")
             found[name] = Direction.load(file or spec, SiteId.parse(site) if site else None)
         return found
 
@@ -164,7 +170,9 @@ class Bench:
     @cached_property
     def placebos(self) -> Placebos:
         """As many as the effort has; 20 at least."""
-        return Placebos(self.size.placebos, lambda: self.to_choose, lambda: self.to_report, self.request.kl_cap)
+        return Placebos(
+            self.size.placebos, lambda: self.to_choose, lambda: self.to_report, self.request.kl_cap, self.seed
+        )
 
     @cached_property
     def setting(self) -> Setting:

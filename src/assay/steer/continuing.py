@@ -79,7 +79,7 @@ def borders(written: Written, behaviour: Behaviour) -> Borders:
     most = float(np.quantile(written.repetition, _BORDERS[1]))
     if behaviour.pattern or behaviour.choices or written.classified is None:
         return Borders(least, most, None)
-    return Borders(least, most, float(np.quantile(written.classified, _CLASSIFIED)))
+    return Borders(least, most, float(np.quantile(written.classified, _CLASSIFIED, method="higher")))
 
 
 class Writer:
@@ -98,11 +98,11 @@ class Writer:
         self.classifier, self.seed = classifier, seed
 
     def write(self, rows: Sequence[int], treatment: Treatment | None = None, dose: float = 0.0) -> Written:
-        """Continuations at temperature 1, drawn with the same lots whatever the treatment."""
+        """Continuations at temperature 1, drawn with the same lots for a prompt whatever the treatment."""
         behaviour = self.script.behaviour
         texts = [behaviour.prompts[row] for row in rows]
         plain = self.script.prompts(texts)
-        said = self._said(texts, treatment, dose)
+        said = self._said(texts, treatment, dose, 1.0, rows)
         written = [spelled(self.writing, ids) for ids in said]
         return Written(
             written,
@@ -115,15 +115,26 @@ class Writer:
 
     def likeliest(self, texts: Sequence[str], treatment: Treatment | None, dose: float) -> list[str]:
         """The likeliest continuations."""
-        return [spelled(self.writing, ids) for ids in self._said(texts, treatment, dose, 0.0)]
+        return [spelled(self.writing, ids) for ids in self._said(texts, treatment, dose)]
 
     def _said(
-        self, texts: Sequence[str], treatment: Treatment | None, dose: float, temperature: float = 1.0
+        self,
+        texts: Sequence[str],
+        treatment: Treatment | None,
+        dose: float,
+        temperature: float = 0.0,
+        numbers: Sequence[int] | None = None,
     ) -> list[list[int]]:
         prompts = self.script.prompts(texts, None if treatment is None else treatment.before)
         with nullcontext() if treatment is None else treatment.applied(self.writing, dose):
             return generate(
-                self.writing, prompts, self.tokens, temperature=temperature, seed=self.seed, at_once=AT_ONCE
+                self.writing,
+                prompts,
+                self.tokens,
+                temperature=temperature,
+                seed=self.seed,
+                numbers=numbers,
+                at_once=AT_ONCE,
             )
 
     def _likelihood(

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from assay.errors import UsageError
 from assay.findings.carried import ConceptOutcome, Progress, carried, quiet
 from assay.model.fingerprint import describe
 from assay.steer.bench import Bench
+from assay.steer.exporting import export
 from assay.steer.request import SteerRequest
 from assay.steer.studies import EXPERIMENTS, USUAL
 from assay.store import RunWriter, runs_root
@@ -54,13 +56,31 @@ def steer(
         corpus=_corpus([behaviour]),
     )
     run = importlib.import_module(f"assay.steer.studies.{experiment.module}").run
-    return carried(
+    outcome = carried(
         bench.writer,
         request.experiment,
         lambda: run(bench),
         lambda: {"concept": behaviour.name, "arithmetic": arithmetic(bench)},
         progress,
     )
+    _export(bench, outcome)
+    return outcome
+
+
+def _export(bench: Bench, outcome: ConceptOutcome) -> None:
+    """Write the direction that did the most, now that the run is whole.
+
+    Raises:
+        UsageError: there is none that the file could hold.
+    """
+    told = outcome.result["summary"].get("to_export")
+    if told is None:
+        return
+    if told["method"] is None:
+        raise UsageError(
+            f"no method gave a direction that {told['place']} could hold; the run is stored, its directions beside it"
+        )
+    export(bench.subject, bench.kept[told["method"]], told["place"])
 
 
 def arithmetic(bench: Bench) -> str:

@@ -30,6 +30,11 @@ def check_place(place: str) -> None:
         raise UsageError(f"{path} is there already; move it away, or export to another place")
 
 
+def fits(direction: Direction, place: str) -> bool:
+    """Whether that kind of file can hold it: a control vector has nothing of layer 0."""
+    return Path(place).suffix != ".gguf" or direction.site.layer > 0
+
+
 def export(subject: Subject, direction: Direction, place: str) -> None:
     """Write a direction, and read it back; with no suffix, the model with the direction in a bias.
 

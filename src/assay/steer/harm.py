@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from assay.steer.reading import Said, Texts
 from assay.steer.script import Read, Script
-
-if TYPE_CHECKING:
-    from assay.steer.treatment import Before, Treatment
+from assay.steer.treatment import GENERATED, Before, Pushes, Treatment
 
 
 class Window(NamedTuple):
@@ -37,13 +35,14 @@ class Neutral:
 
     Args:
         script: for the model.
-        windows: of text; of each every ``step``-th token from the ``first`` on is scored.
+        windows: of text; of each every ``step``-th token from the ``first`` on is scored. It counts as a
+            prompt, but as generated for vectors that are added at generated tokens alone.
     """
 
     def __init__(self, script: Script, windows: Sequence[Window], first: int = 7, step: int = 2) -> None:
         self.script, self.windows = script, list(windows)
         self.first, self.step = first, step
-        self._read: dict[Before | None, tuple[list[Read], Texts]] = {}
+        self._read: dict[tuple[Before | None, bool], tuple[list[Read], Texts]] = {}
         self._base = self._said(None, 0.0)
 
     @property
@@ -75,10 +74,12 @@ class Neutral:
 
     def _texts(self, treatment: Treatment | None) -> tuple[list[Read], Texts]:
         before = None if treatment is None else treatment.before
-        if before not in self._read:
+        said = isinstance(treatment, Pushes) and treatment.where == GENERATED
+        if (before, said) not in self._read:
             read = [self.script.neutral(window.ids, before) for window in self.windows]
-            self._read[before] = read, Texts(self.script.subject, [one.ids for one in read])
-        return self._read[before]
+            ends = [one.begins for one in read] if said else None
+            self._read[before, said] = read, Texts(self.script.subject, [one.ids for one in read], ends)
+        return self._read[before, said]
 
     def _said(self, treatment: Treatment | None, dose: float) -> Said:
         """Log probabilities of the next token at every scored place."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from assay.model import Subject
 
 LENGTH = 28  # tokens of a window
-OTHERS = 20
 _MEASURED = 24  # windows that the length of the residual is measured on
 _WORDS = (8, 16)  # of a sentence that stands in the place of an instruction
 
@@ -34,8 +33,9 @@ class NeutralText(NamedTuple):
     hashes: dict[str, str]
 
 
-def neutral_text(subject: Subject, count: int, seed: int) -> NeutralText:
-    """``count`` windows of each corpus for either half, each of another document where there are as many."""
+def neutral_text(subject: Subject, count: int, others: int, seed: int) -> NeutralText:
+    """``count`` windows of each corpus for either half, each of another document where there are as many; ``others``
+    sentences, as many as there are placebos."""
     corpora = [load_corpus("bundled"), python_manual()]
     halves: dict[str, list[Window]] = {"choose": [], "report": []}
     parts = {corpus.name: split(corpus, seed, (0.2, 0.4, 0.4)) for corpus in corpora}
@@ -45,7 +45,7 @@ def neutral_text(subject: Subject, count: int, seed: int) -> NeutralText:
     fit = parts["bundled"].fit
     measured = [window.ids for window in _windows(subject, corpora[0], fit, _MEASURED, seed)]
     hashes = {corpus.name: corpus.sha256 for corpus in corpora}
-    return NeutralText(measured, halves["choose"], halves["report"], _sentences(fit), hashes)
+    return NeutralText(measured, halves["choose"], halves["report"], _sentences(fit, others), hashes)
 
 
 def _windows(subject: Subject, corpus: Corpus, documents: Sequence[Document], count: int, seed: int) -> list[Window]:
@@ -65,13 +65,13 @@ def _windows(subject: Subject, corpus: Corpus, documents: Sequence[Document], co
     return rounds[:count]
 
 
-def _sentences(documents: Sequence[Document]) -> list[str]:
+def _sentences(documents: Sequence[Document], count: int) -> list[str]:
     found: list[str] = []
     for document in documents:
         fitting = [
             one for one in sentences(document.text) if _WORDS[0] <= len(one.split()) <= _WORDS[1] and one.endswith(".")
         ]
         found += fitting[1:2]
-        if len(found) == OTHERS:
+        if len(found) == count:
             break
     return [" ".join(one.split()) for one in found]

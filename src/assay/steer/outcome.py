@@ -155,6 +155,8 @@ def _exp(nats: float) -> float:
 def _over(measured: Mapping[str, Any], dose: float | None, kl: Estimate, cap: float) -> tuple[str, ...]:
     if dose is None:
         lowest = min(one[3] for one in measured["tried"] if one[3] is not None)
+        if lowest <= cap:
+            return ("no dose has a finite effect",)
         return (f"no dose keeps the KL on neutral text under {cap:g}; the least is {lowest:.2f}",)
     if kl.interval().lo > cap:
         return (f"the KL on other neutral text is {kl.value:.2f}, above the cap of {cap:g}",)

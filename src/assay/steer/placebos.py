@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 Arms = Sequence[tuple[int | None, Treatment]]
 
+_APART = 100_003  # between the placebos of one seed and those of the next
 _SAMPLE = 3  # placebos that the KL of all is told from
 
 
@@ -25,16 +26,20 @@ class Placebos:
         count: of each; 20 at least, so that one in twenty can be exceeded.
         choosing, reporting: the two halves.
         cap: most KL on neutral text, nats.
+        seed: of what is drawn.
     """
 
-    def __init__(self, count: int, choosing: Callable[[], Half], reporting: Callable[[], Half], cap: float) -> None:
+    def __init__(
+        self, count: int, choosing: Callable[[], Half], reporting: Callable[[], Half], cap: float, seed: int = 0
+    ) -> None:
         self.count, self.cap = count, cap
+        self._numbers = [seed * _APART + number for number in range(count)]
         self._choosing, self._reporting = choosing, reporting
         self._known: dict[Hashable, Any] = {}
 
     def of(self, treatment: Treatment) -> list[Treatment]:
         """The placebos of a treatment."""
-        return [treatment.placebo(number) for number in range(self.count)]
+        return [treatment.placebo(number) for number in self._numbers]
 
     def once(self, what: str, treatment: Treatment, dose: float, make: Callable[[], T]) -> T:
         """What ``make`` gives for treatments of this size at this dose; made for the first of them."""
@@ -42,6 +47,12 @@ class Placebos:
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
+
+    def first_told(self, treatment: Treatment, dose: float) -> bool:
+        """Whether nobody has told of the placebos of this size at this dose: they pose as claims once."""
+        told: list[bool] = []
+        self.once("told", treatment, dose, lambda: told.append(True))
+        return bool(told)
 
     def rises(self, treatment: Treatment, dose: float) -> list[Any]:
         """(p, k, n) what placebos do to log odds on the half reported; see :meth:`Scored.rises`."""
@@ -57,9 +68,8 @@ class Placebos:
     def likewise(self, arms: Arms) -> list[list[float]] | None:
         """(p, n) rises on the half reported of placebos that had the choice of layer and dose that the claim had.
 
-        At each layer a placebo takes the highest dose at which the mean KL of some of them keeps the cap; of the layers
-        it takes the one at which its log odds rise the most on the half that is chosen on. None where there is one
-        layer only.
+        At each layer a placebo may take every dose at which the mean KL of some of them keeps the cap; it takes layer
+        and dose at which its log odds rise the most on the half that is chosen on. None where there is one layer only.
         """
         if len(arms) < 2:
             return None
@@ -69,21 +79,20 @@ class Placebos:
         return self._known[key]
 
     def _likewise(self, arms: Arms) -> list[list[float]]:
-        allowed = [(arm, self._highest(arm)) for _, arm in arms]
+        open_to = [(arm, dose) for _, arm in arms for dose in self._kept(arm)]
         choosing, reporting = self._choosing().scored, self._reporting().scored
         found: list[list[float]] = []
-        for number in range(self.count):
-            fakes = [(arm.placebo(number), dose) for arm, dose in allowed]
-            effects = [float(choosing.rise(fake, dose).mean()) for fake, dose in fakes]
-            fake, dose = fakes[int(np.argmax(effects))]
-            found.append(reporting.rise(fake, dose).tolist())
+        for number in self._numbers:
+            effects = [float(choosing.rise(arm.placebo(number), dose).mean()) for arm, dose in open_to]
+            arm, dose = open_to[int(np.argmax(effects))]
+            found.append(reporting.rise(arm.placebo(number), dose).tolist())
         return found
 
-    def _highest(self, arm: Treatment) -> float:
-        """The highest dose that keeps the cap, else the lowest."""
+    def _kept(self, arm: Treatment) -> tuple[float, ...]:
+        """The doses that keep the cap, else the lowest."""
         half = self._choosing()
         count = allowed(arm.doses, lambda dose: float(np.mean(self._kl(half, arm, dose))) <= self.cap)
-        return arm.doses[max(0, count - 1)]
+        return arm.doses[: max(1, count)]
 
     def _kl(self, half: Half, treatment: Treatment, dose: float) -> list[float]:
         fakes = self.of(treatment)[:_SAMPLE]

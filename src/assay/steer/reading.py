@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -38,10 +39,11 @@ class Texts:
     Args:
         subject: in fp32, as effects are measured.
         ids: of each text.
+        ends: from which token on each text counts as generated; nowhere if left out.
     """
 
-    def __init__(self, subject: Subject, ids: Sequence[Ids]) -> None:
-        self.subject, self.ids = subject, ids
+    def __init__(self, subject: Subject, ids: Sequence[Ids], ends: Sequence[int] | None = None) -> None:
+        self.subject, self.ids, self.ends = subject, ids, ends
         self.batches: list[Rows] = list(in_batches(subject, [tuple(row) for row in ids]))
         self._at: dict[int, list[Tensor]] = {}
 
@@ -70,10 +72,18 @@ class Texts:
             self.prepare([start])
         with treatment.applied(self.subject, dose):
             for number, batch in enumerate(self.batches):
-                if start:
-                    yield batch, self.subject.forward_from(start, self._at[start][number], batch.mask)
-                else:
-                    yield batch, self.subject.hidden(batch.ids, batch.mask)
+                with self._generated(batch):
+                    if start:
+                        hidden = self.subject.forward_from(start, self._at[start][number], batch.mask)
+                    else:
+                        hidden = self.subject.hidden(batch.ids, batch.mask)
+                yield batch, hidden
+
+    def _generated(self, batch: Rows) -> AbstractContextManager[None]:
+        if self.ends is None:
+            return nullcontext()
+        ends = torch.tensor([self.ends[row] for row in batch.rows], device=self.subject.device)
+        return self.subject.prompts_end(ends, torch.from_numpy(batch.rows).to(self.subject.device))
 
     @torch.inference_mode()
     def said(
@@ -89,6 +99,7 @@ class Texts:
             places: of each text, none of them 0.
             every: whether to give the log probabilities of all tokens that could stand there.
         """
+        nothing = torch.zeros(0, device=self.subject.device)
         came: dict[int, Tensor] = {}
         whole: dict[int, Tensor] = {}
         for batch, hidden in self.hidden(treatment, dose):
@@ -105,12 +116,12 @@ class Texts:
             sizes = [len(row) for row in own]
             if likely:
                 came |= dict(zip(batch.rows.tolist(), torch.cat(likely).split(sizes), strict=True))
-            if every:
+            if kept:
                 whole |= dict(zip(batch.rows.tolist(), torch.cat(kept).split(sizes), strict=True))
         rows = np.repeat(np.arange(len(places)), [len(row) for row in places])
         order = range(len(places))
         return Said(
-            torch.cat([came[row] for row in order if row in came]),
-            torch.cat([whole[row] for row in order]) if every else None,
+            torch.cat([nothing, *(came[row] for row in order if row in came)]),
+            torch.cat([whole[row] for row in order if row in whole]) if every and whole else None,
             rows,
         )

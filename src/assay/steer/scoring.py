@@ -14,11 +14,11 @@ from torch import Tensor
 from assay.errors import UsageError
 from assay.steer.reading import Ids, Texts
 from assay.steer.script import Script
+from assay.steer.treatment import GENERATED, Before, Pushes, Treatment
 from assay.text.behaviours import Behaviour
 
 if TYPE_CHECKING:
     from assay.model import Subject
-    from assay.steer.treatment import Before, Treatment
 
 FEWEST_WORDS = 3
 
@@ -57,7 +57,16 @@ class Scored:
         return self.rises(treatment, dose)[0]
 
     def rises(self, treatment: Treatment, dose: float) -> Float[NDArray[np.float64], "k n"]:
-        """The same, then the rise of those of the others."""
+        """The same, then the rise of those of the others.
+
+        Raises:
+            UsageError: vectors at generated tokens alone, where next words are scored: nothing is generated yet.
+        """
+        if not self.choices and isinstance(treatment, Pushes) and treatment.where == GENERATED:
+            raise UsageError(
+                "next words are scored behind a prompt, where nothing is generated yet; take --where all or prompt, or "
+                "a concept with choices"
+            )
         return self._all(treatment, dose) - self._base
 
     def _all(self, treatment: Treatment | None, dose: float) -> Float[NDArray[np.float64], "k n"]:
@@ -93,7 +102,9 @@ class Scored:
         before = None if treatment is None else treatment.before
         if before not in self._read:
             prompts = self.script.prompts(self.texts, before)
-            self._read[before] = Texts(self.subject, self._gone_on(prompts) if self.choices else prompts)
+            ends = [len(prompt) for prompt in prompts]
+            read = (self._gone_on(prompts), ends * 2) if self.choices else (prompts, ends)
+            self._read[before] = Texts(self.subject, *read)
         return self._read[before]
 
     def _gone_on(self, prompts: Sequence[Ids]) -> list[Ids]:

@@ -3,7 +3,7 @@ and placebos: the same done without meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,11 +17,13 @@ from torch import Tensor
 
 from assay.core.ids import SiteId
 from assay.errors import UnknownName, UsageError
+from assay.steer.adding import adding, also
 
 if TYPE_CHECKING:
     from assay.model import Subject
 
-WHERE = ("all", "prompt", "generated")
+GENERATED = "generated"
+WHERE = ("all", "prompt", GENERATED)
 DOSES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # shares of the median length of the residual
 
 
@@ -77,10 +79,14 @@ class Before:
 
 @dataclass(frozen=True, eq=False)
 class Push:
-    """What one unit of dose adds at a site: ``vector`` (width,) at every token, or (front, width) at the first ones."""
+    """What one unit of dose adds at a site: ``vector`` (width,) at every token, or (front, width) at the first ones.
+
+    ``blocks``: of how many equal parts each keeps its length in a placebo, as those of heads do.
+    """
 
     site: SiteId
     vector: Float[NDArray[np.float32], "*front width"]
+    blocks: int = 1
 
     def __post_init__(self) -> None:
         if self.vector.ndim not in (1, 2) or not np.isfinite(self.vector).all():
@@ -120,62 +126,26 @@ class Pushes:
         """
         with ExitStack() as stack:
             for push in self.pushes:
-                stack.enter_context(subject.edit(push.site, _adding(subject, push, dose, self.where)))
+                stack.enter_context(subject.edit(push.site, adding(subject, push, dose, self.where)))
             yield
 
     def placebo(self, seed: int) -> Pushes:
-        """Random directions in the place of the vectors, each of the same length; one for all tokens of a front."""
-        rng = np.random.default_rng([seed, 71])
-        return replace(self, pushes=tuple(replace(push, vector=_like(push.vector, rng)) for push in self.pushes))
+        """Random directions in the place of the vectors, each of the same length, and another one at each site."""
+        pushes: list[Push] = []
+        for push in self.pushes:
+            rng = np.random.default_rng([seed, 71, *str(push.site).encode()])
+            pushes.append(replace(push, vector=_like(push.vector, push.blocks, rng)))
+        return replace(self, pushes=tuple(pushes))
 
     @property
     def size(self) -> Hashable:
         """Sites, and lengths of what is added there, to four digits."""
-        lengths = [np.round(np.atleast_1d(np.linalg.norm(push.vector, axis=-1)), 4).tobytes() for push in self.pushes]
-        return self.where, tuple((push.site, size) for push, size in zip(self.pushes, lengths, strict=True))
+        return self.where, tuple((push.site, push.blocks, _lengths(push).tobytes()) for push in self.pushes)
 
     def scaled(self, factor: float) -> Pushes:
         """The same with every vector multiplied."""
         pushes = (replace(push, vector=(factor * push.vector).astype(np.float32)) for push in self.pushes)
         return replace(self, pushes=tuple(pushes))
-
-
-@dataclass(frozen=True, eq=False)
-class Many:
-    """Several treatments by vectors at the same sites, in one pass: each for as many prompts of those generated from.
-
-    ``each``: prompts of the first treatment, then as many of the second, and so on.
-    """
-
-    treatments: tuple[Pushes, ...]
-    each: int
-    doses: tuple[float, ...] = ()
-    signed: bool = False
-    before: Before | None = field(default=None, init=False)
-
-    @property
-    def start(self) -> int:
-        return self.treatments[0].start
-
-    @contextmanager
-    def applied(self, subject: Subject, dose: float) -> Iterator[None]:
-        """Within the block each row has its own treatment."""
-        first = self.treatments[0]
-        with ExitStack() as stack:
-            for place, push in enumerate(first.pushes):
-                added = [_added(subject, one.pushes[place], dose) for one in self.treatments]
-                edit = partial(_add_by_row, subject, torch.stack(added), self.each, first.where)
-                stack.enter_context(subject.edit(push.site, edit))
-            yield
-
-    @property
-    def size(self) -> Hashable:
-        """Those of each."""
-        return tuple(one.size for one in self.treatments)
-
-    def placebo(self, seed: int) -> Many:
-        """Placebos of each."""
-        return replace(self, treatments=tuple(one.placebo(seed + i) for i, one in enumerate(self.treatments)))
 
 
 @dataclass(frozen=True)
@@ -204,11 +174,12 @@ class Told:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Weights that a finetune changed: ``updates`` (out, in) by the path of the matrix in the model; the dose is their
-    factor."""
+    """Weights that a finetune changed: ``updates`` (out, in) of a rank, the full one if left out, by the path of the
+    matrix in the model; the dose is their factor."""
 
     updates: Mapping[str, Float[Tensor, "out in"]]
     start: int
+    rank: int | None = None
     doses: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 1.5)
     signed: bool = True
     before: Before | None = field(default=None, init=False)
@@ -220,7 +191,7 @@ class Tuned:
         with ExitStack() as stack:
             for path, update in self.updates.items():
                 matrix = update.to(modules[path].weight) * dose
-                handle = modules[path].register_forward_hook(partial(_also, matrix))
+                handle = modules[path].register_forward_hook(partial(also, matrix))
                 stack.callback(handle.remove)
             yield
 
@@ -230,75 +201,24 @@ class Tuned:
         return tuple((path, float(update.norm())) for path, update in self.updates.items())
 
     def placebo(self, seed: int) -> Tuned:
-        """Random matrices of the same norm in the place of the updates."""
+        """Random matrices of the same rank and norm in the place of the updates."""
         generator = torch.Generator().manual_seed(seed * 7919 + 13)
-        drawn = {path: torch.randn(update.shape, generator=generator) for path, update in self.updates.items()}
-        return replace(
-            self, updates={path: drawn[path] * (u.norm() / drawn[path].norm()) for path, u in self.updates.items()}
-        )
+        drawn: dict[str, Tensor] = {}
+        for path, update in self.updates.items():
+            (out, inner), rank = update.shape, self.rank or min(update.shape)
+            noise = torch.randn(out, rank, generator=generator) @ torch.randn(rank, inner, generator=generator)
+            drawn[path] = noise * (update.norm() / noise.norm())
+        return replace(self, updates=drawn)
 
 
-def _also(matrix: Tensor, _: Any, args: tuple[Any, ...], output: Tensor) -> Tensor:
-    return output + torch.nn.functional.linear(args[0], matrix)
+def _lengths(push: Push) -> NDArray[np.float32]:
+    parts = push.vector.reshape(*push.vector.shape[:-1], push.blocks, -1)
+    return np.round(np.linalg.norm(parts, axis=-1), 4)
 
 
-def _adding(subject: Subject, push: Push, dose: float, where: str) -> Callable[[Tensor], Tensor]:
-    more = _added(subject, push, dose)
-    if more.dim() == 2:
-        return partial(_add_front, subject, more)
-    return partial(_add_everywhere, more) if where == "all" else partial(_add_some, subject, more, where == "generated")
-
-
-def _added(subject: Subject, push: Push, dose: float) -> Tensor:
-    """What is added, in the model's dtype.
-
-    Raises:
-        UsageError: another width than that of the site, or infinite or NaN.
-    """
-    width = subject.width(push.site)
-    if push.vector.shape[-1] != width:
-        raise UsageError(
-            f"what is added at {push.site} has {push.vector.shape[-1]} entries, and {subject.name} has {width} there; "
-            "take a direction of this model"
-        )
-    more = torch.from_numpy(push.vector).to(subject.device) * dose
-    more = more.to(subject.dtype)
-    if not bool(torch.isfinite(more).all()):
-        raise UsageError(f"a dose of {dose:g} makes what is added at {push.site} infinite or NaN; take a lower one")
-    return more
-
-
-def _add_everywhere(more: Tensor, tensor: Tensor) -> Tensor:
-    return tensor + more.to(tensor.device)
-
-
-def _add_some(subject: Subject, more: Tensor, generated: bool, tensor: Tensor) -> Tensor:
-    chosen = subject.here().generated == generated
-    return tensor + chosen[..., None].to(tensor) * more.to(tensor)
-
-
-def _add_by_row(subject: Subject, more: Tensor, each: int, where: str, tensor: Tensor) -> Tensor:
-    here = subject.here()
-    own = more.to(tensor)[here.rows // each]
-    if own.dim() == 3:
-        front = here.real & (here.positions < own.shape[1]) & ~here.generated
-        at = here.positions.clamp(max=own.shape[1] - 1)
-        return tensor + own[torch.arange(len(own))[:, None], at] * front[..., None].to(tensor)
-    added = own[:, None].expand_as(tensor)
-    return tensor + (
-        added if where == "all" else added * (here.generated == (where == "generated"))[..., None].to(tensor)
-    )
-
-
-def _add_front(subject: Subject, more: Tensor, tensor: Tensor) -> Tensor:
-    here = subject.here()
-    front = here.real & (here.positions < len(more)) & ~here.generated
-    if not bool(front.any()):
-        return tensor
-    return tensor + more.to(tensor)[here.positions.clamp(max=len(more) - 1)] * front[..., None].to(tensor)
-
-
-def _like(vector: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    drawn = rng.standard_normal(vector.shape[-1])
-    drawn /= np.linalg.norm(drawn)
-    return (np.linalg.norm(vector, axis=-1, keepdims=True) * drawn).astype(np.float32)
+def _like(vector: NDArray[np.float32], blocks: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A random direction in each block, as long as what is there; one for all tokens of a front."""
+    drawn = rng.standard_normal((blocks, vector.shape[-1] // blocks))
+    drawn /= np.linalg.norm(drawn, axis=-1, keepdims=True)
+    parts = vector.reshape(*vector.shape[:-1], blocks, -1)
+    return (np.linalg.norm(parts, axis=-1, keepdims=True) * drawn).reshape(vector.shape).astype(np.float32)

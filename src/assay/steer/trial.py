@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from assay.steer.continuing import Borders, Writer, Written
 from assay.steer.half import Half
+from assay.steer.many import Many
 from assay.steer.placebos import Arms, Placebos, allowed
-from assay.steer.treatment import Many, Pushes, Treatment
+from assay.steer.treatment import Pushes, Treatment
 
 WHOLE = 1.0  # the dose of what has none
 _AT_ONCE = 20  # placebos that write side by side

@@ -168,20 +168,17 @@ def test_a_behaviour_of_the_package_can_be_read_back_from_its_own_fields() -> No
     assert read_behaviour("sentiment", fields) == one
 
 
-@pytest.mark.xfail(reason="defect: prompts that stand there twice get into both halves, chosen on and reported")
 def test_prompts_that_stand_there_twice_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         own(tmp_path / "warm.toml", prompts=["The house was", "The house was"])
 
 
-@pytest.mark.xfail(reason="defect: what classifies, and what is chosen, is not looked at")
 @pytest.mark.parametrize("changed", [{"classified": [["", "b"]]}, {"choices": [["", " b"], [" c", " d"]]}], ids=str)
 def test_other_texts_that_are_empty_are_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="is empty"):
         own(tmp_path / "warm.toml", **changed)
 
 
-@pytest.mark.xfail(reason="defect: a home of nobody is a traceback", raises=RuntimeError, strict=True)
 def test_a_home_of_nobody_is_one_line() -> None:
     with pytest.raises(UsageError):
         load_behaviour("~nobody-of-this-name/warm.toml")

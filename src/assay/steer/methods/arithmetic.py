@@ -12,7 +12,14 @@ from assay.steer.kit import Kit
 from assay.steer.script import Read
 from assay.steer.treatment import Pushes
 
-CARRIERS = ("{}", "The word is {}", "This is about {}", "{} and again {}", "It has to do with {}", "I think of {}")
+CARRIERS = (
+    "One word: {}",
+    "The word is {}",
+    "This is about {}",
+    "{} and again {}",
+    "It has to do with {}",
+    "I think of {}",
+)
 OTHERS = (
     "table",
     "river",

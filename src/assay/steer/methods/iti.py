@@ -21,11 +21,13 @@ ALPHAS = (1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 
 
 class Head(NamedTuple):
-    """One head. ``accuracy``: on pairs that its direction was not fitted on. ``vector``: unit vector times spread."""
+    """One head. ``accuracy``: on pairs that its direction was not fitted on; ties are settled by ``margin``, the mean
+    difference in spreads. ``vector``: unit vector times spread."""
 
     layer: int
     number: int
     accuracy: float
+    margin: float
     vector: Float[NDArray[np.float64], " d_head"]
 
 
@@ -41,7 +43,7 @@ def make(kit: Kit, layer: int, name: str) -> Pushes:
         for head in heads:
             if head.layer == at:
                 added[head.number * size : (head.number + 1) * size] = head.vector
-        pushes.append(Push(site, added))
+        pushes.append(Push(site, added, subject.n_heads))
     return Pushes(tuple(pushes), kit.where, ALPHAS)
 
 
@@ -56,7 +58,7 @@ def ranked_heads(kit: Kit) -> list[Head]:
         slices = x.reshape(2, len(x) // 2, subject.n_heads, -1)
         for number in range(subject.n_heads):
             found.append(_head(site.layer, number, slices[:, :, number]))
-    return sorted(found, key=lambda head: -head.accuracy)
+    return sorted(found, key=lambda head: (-head.accuracy, -head.margin))
 
 
 def _head(layer: int, number: int, x: Float[NDArray[np.float64], "2 n d_head"]) -> Head:
@@ -69,5 +71,5 @@ def _head(layer: int, number: int, x: Float[NDArray[np.float64], "2 n d_head"]) 
     mean = gaps.mean(0)
     unit = mean / max(float(np.linalg.norm(mean)), 1e-12)
     spread = float((x.reshape(-1, x.shape[-1]) @ unit).std())
-    margin = float((gaps @ unit).mean()) / max(spread, 1e-12)  # ties of the accuracy are settled by it
-    return Head(layer, number, float(right.mean()) + 1e-3 * min(margin, 1.0), spread * unit)
+    margin = float((gaps @ unit).mean()) / max(spread, 1e-12)
+    return Head(layer, number, float(right.mean()), margin, spread * unit)

@@ -41,7 +41,7 @@ def make(kit: Kit, layer: int, name: str) -> Tuned:
             _loss(subject, batch.ids, batch.mask, begins).backward()
             optimizer.step()
         updates = {path: _update(module) for path, module in subject.model.named_modules() if hasattr(module, "lora_A")}
-    return Tuned(updates, 0)
+    return Tuned(updates, 0, RANK)
 
 
 def _loss(subject: Any, ids: Tensor, mask: Tensor, begins: list[int]) -> Tensor:

@@ -38,7 +38,7 @@ def tell(found: Found, bench: Bench, one: Trialled) -> None:
     dose = f", dose {chosen.measured_dose:g}" if chosen.treatment.doses else ""
     common: dict[str, Any] = {
         "n": len(bench.rows[1]),
-        "unit": "" if chosen.layer is None else f"L{chosen.layer}.resid_post:@{bench.behaviour.name}.{one.name}",
+        "unit": "" if chosen.layer is None else f"L{chosen.layer}.resid_post:@{file_name(bench, one.name)}",
         "published": METHODS[one.name].published if one.name in METHODS else "",
     }
     found.findings += [
@@ -61,8 +61,14 @@ def tell(found: Found, bench: Bench, one: Trialled) -> None:
             **common,
         ),
     ]
-    found.controls += result.controls
+    if bench.placebos.first_told(chosen.treatment, chosen.measured_dose):
+        found.controls += result.controls
     found.results.append(_row(bench, one))
+
+
+def file_name(bench: Bench, method: str) -> str:
+    """What the direction of a method is called where it is stored."""
+    return f"{bench.behaviour.name}.{method.replace('@', 'own.')}"
 
 
 def unscored(found: Found, name: str, why: str) -> None:

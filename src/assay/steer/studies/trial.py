@@ -15,12 +15,13 @@ from assay.errors import UsageError
 from assay.findings.carried import keep_directions
 from assay.findings.found import Found
 from assay.steer.bench import Bench
-from assay.steer.exporting import export
+from assay.steer.exporting import fits
+from assay.steer.many import Many
 from assay.steer.methods import METHODS, make
 from assay.steer.methods.registry import VECTOR
 from assay.steer.outcome import outcome, rates
-from assay.steer.studies.telling import Trialled, panels, tables, tell, unscored
-from assay.steer.treatment import Many, Pushes, Treatment
+from assay.steer.studies.telling import Trialled, file_name, panels, tables, tell, unscored
+from assay.steer.treatment import Pushes, Treatment
 from assay.steer.trial import WHOLE, Chosen, choose, measure, write
 
 SHOWN = 4  # prompts whose continuations are shown at every dose
@@ -37,7 +38,6 @@ def run(bench: Bench) -> Found:
         posing="placebos",
     )
     names = [*bench.request.asked_methods, *bench.given]
-    directions: dict[str, Direction] = {}
     for step, name in enumerate(names):
         bench.progress(f"{name}: choosing layer and dose", step / len(names))
         try:
@@ -54,9 +54,9 @@ def run(bench: Bench) -> Found:
         tell(found, bench, Trialled(name, chosen, one, rates(wrote, bench.untreated, bench.setting), wrote))
         found.more["continuations"] += bench.part(f"{name}-shown", partial(_shown, bench, name, chosen))
         if (direction := _direction(bench, name, chosen)) is not None:
-            directions[name] = direction
-    keep_directions(bench.writer, {f"{behaviour.name}.{name}": one for name, one in directions.items()})
-    _export(bench, found, directions)
+            bench.kept[name] = direction
+    keep_directions(bench.writer, {file_name(bench, name): one for name, one in bench.kept.items()})
+    _to_export(bench, found, bench.kept)
     found.panels = panels(found.results)
     found.tables = tables(found.results)
     found.summary |= {"setting": _setting(bench), "untreated": _untreated(bench)}
@@ -127,22 +127,19 @@ def _direction(bench: Bench, name: str, chosen: Chosen) -> Direction | None:
     return Direction(push.site, np.float32(dose) * push.vector, provenance=about)
 
 
-def _export(bench: Bench, found: Found, directions: Mapping[str, Direction]) -> None:
-    """Write the direction that did the most where it was asked to be.
-
-    Raises:
-        UsageError: there is none, or the format can't hold it.
-    """
+def _to_export(bench: Bench, found: Found, directions: Mapping[str, Direction]) -> None:
+    """Note the direction that did the most and fits where it is to be written."""
     place = bench.request.export
     if place is None:
         return
-    effects = {row["method"]: row["effect"] for row in found.results if row["method"] in directions}
-    if not effects:
-        raise UsageError("no method gave a direction that could be exported; add mean_diff, or --where all")
-    best = max(effects, key=lambda name: effects[name])
-    export(bench.subject, directions[best], place)
-    found.summary["exported"] = {"method": best, "place": place, "sha256": directions[best].sha256}
-    found.notes.append(f"The direction of {best} is in {place}, as long as it was measured: add it once.")
+    effects = {
+        row["method"]: row["effect"]
+        for row in found.results
+        if row["effect"] is not None and row["dose"] is not None and row["method"] in directions
+    }
+    held = {name: effect for name, effect in effects.items() if fits(directions[name], place)}
+    best = max(held, key=lambda name: held[name]) if held else None
+    found.summary["to_export"] = {"method": best, "place": place}
 
 
 def _setting(bench: Bench) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ TEXT, CHAT = "text", "chat"
 REPLIES, REQUESTS = "replies", "requests"
 PARTS = (TEXT, REPLIES, REQUESTS)
 
+_NAME = re.compile(r"[\w.-]+")
 _SHORT = 4
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -62,11 +64,16 @@ class Behaviour:
         for kind, got, known in (("style", self.style, (TEXT, CHAT)), ("of", self.of, PARTS)):
             if got not in known:
                 raise UsageError(f"{kind} of the concept {self.name} must be {' or '.join(known)}. Got {got!r}.")
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(f"the name of a concept must be letters, digits, - and _. Got {self.name!r}.")
         if not self.pairs:
             raise UsageError(f"the concept {self.name} has no pairs, so there is nothing to learn from; give some")
-        for text in (*_flat(self.pairs), *self.prompts, *self.actadd):
+        texts = (*_flat(self.pairs), *_flat(self.classified), *_flat(self.choices), *self.prompts, *self.loaded)
+        for text in (*texts, *self.actadd):
             if not text.strip():
                 raise UsageError(f"a text of the concept {self.name} is empty; give one, or leave it out")
+        if twice := [text for text, count in Counter(self.prompts).items() if count > 1]:
+            raise UsageError(f"a prompt of the concept {self.name} stands there twice: {twice[0]!r}; take one out")
         if self.choices and len(self.choices) != len(self.prompts):
             raise UsageError(
                 f"the concept {self.name} has {len(self.choices)} choices and {len(self.prompts)} prompts; give as many"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -36,16 +37,18 @@ def load_behaviour(name: str) -> Behaviour:
     """
     if name in behaviour_names():
         return _of_package(name)
-    path = Path(name).expanduser()
+    path = Path(name)
     if path.suffix != ".toml":
         raise UnknownName("concept", name, behaviour_names(), _HINT)
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        told = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"can't read {path}: {error.strerror or error}") from error
+    except RuntimeError as error:  # ~ of nobody
+        raise UsageError(f"can't read {path}: {error}") from error
     except ValueError as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
-    return read_behaviour(path.stem, told, f"the file {path.name}")
+    return read_behaviour(re.sub(r"[^\w.-]+", "_", path.stem), told, f"the file {path.name}")
 
 
 def read_behaviour(name: str, told: Mapping[str, Any], source: str = "written for assay") -> Behaviour:

@@ -36,7 +36,7 @@ class Race:
     """The model, its prompts, and how many tokens are written."""
 
     def __init__(self, quick: bool) -> None:
-        self.rounds, self.tokens = (5, 24) if quick else (11, 64)
+        self.rounds, self.tokens = (5, 12) if quick else (11, 64)
         self.subject: Subject = load()
         self.subject.special_ids = frozenset()  # nothing ends early
         behaviour = load_behaviour("sentiment")

@@ -8,12 +8,12 @@ from html import unescape
 from typing import Any
 
 import pytest
-from probe.test_found import estimate
 
 from assay.findings.figure import build_figure, figure_json, figure_svg
 from assay.findings.found import Finding, Found, Panel, Table, scored
 from assay.findings.page import build_page
 from assay.stats.bootstrap import Estimate
+from findings.test_found import estimate
 
 BAD = '<script>alert(1)</script>"onerror="x'
 SPEC: dict[str, Any] = {

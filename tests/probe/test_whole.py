@@ -14,12 +14,13 @@ from assay.cli.numbers import took
 from assay.core.direction import Direction
 from assay.core.ids import UnitId
 from assay.errors import RunError, UnknownName, UsageError
+from assay.findings.carried import ConceptOutcome
 from assay.fit.probes import make_probe
 from assay.model.reading import read
 from assay.probe.bench import Bench
 from assay.probe.experiment import probe
 from assay.probe.grounds import grounds
-from assay.probe.request import ConceptOutcome, ProbeRequest
+from assay.probe.request import ProbeRequest
 from assay.probe.studies import ccs
 from assay.store import list_runs, open_run
 from probe.planted_bench import SMALL, facts, quiet

@@ -72,7 +72,8 @@ class Found:
     """Everything that an experiment found.
 
     ``results``: plain rows for machines. ``notes``: what a reader must know, a sentence each. ``controls``: claims that
-    mean nothing; ``posing``: what these are. ``more``: what the experiment has to show besides, by name.
+    mean nothing; ``posing``: what these are, random probes if it is empty. ``more``: what the experiment has to show
+    besides, by name.
     """
 
     title: str
@@ -85,7 +86,7 @@ class Found:
     summary: dict[str, Any] = field(default_factory=dict[str, Any])
     controls: list[CheckInput] = field(default_factory=list[CheckInput])
     more: dict[str, Any] = field(default_factory=dict[str, Any])
-    posing: str = "random probes"
+    posing: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON, with the verdict of every finding that has a check."""
@@ -128,7 +129,7 @@ class Found:
             | {
                 "verdicts": dict(Counter(_word(row) for row in rows)),
                 "controls": {name: getattr(judged.summary, name) for name in ("n", "passed", "void")}
-                | {"posing": self.posing},
+                | ({"posing": self.posing} if self.posing else {}),
             },
         }
 

@@ -179,7 +179,7 @@ def test_the_trial_by_size_has_a_row_for_every_model(assay, root: Path, mood: st
         (("--where", "first"), "unknown position 'first'; known: all, prompt, generated"),
         (("--effort", "huge"), "unknown effort 'huge'"),
         (("--experiment", "silent"), "unknown experiment of assay steer 'silent'; did you mean 'silence'?"),
-        (("--experiment", "silence", "--kl-cap", "1"), "--experiment silence takes no --kl-cap; leave it out"),
+        (("--experiment", "silence", "--doses", ".1"), "--experiment silence takes no --doses; leave it out"),
         (("--models", "ladder-2-0"), "--models are those of --experiment scale"),
         (("--direction", "no.safetensors"), "can't read no.safetensors"),
         (

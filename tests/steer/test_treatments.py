@@ -13,6 +13,7 @@ from assay.core.ids import SiteId
 from assay.errors import UnknownName, UsageError
 from assay.model import Subject
 from assay.model.generate import generate
+from assay.steer.holding import held
 from assay.steer.many import Many
 from assay.steer.treatment import WHERE, Before, Push, Pushes, Told, Treatment, Tuned
 from model.tiny_models import VOCAB, count_hooks, tiny, token_batch
@@ -307,3 +308,22 @@ def test_a_placebo_of_some_heads_is_at_these_heads() -> None:
     some[8:16] = 1
     fake = Pushes((Push(SiteId(1, "head"), some, 4),)).placebo(0).pushes[0].vector
     assert not fake[some == 0].any()
+
+
+def test_what_is_held_is_its_mean_at_every_token_but_the_first() -> None:
+    subject = tiny("llama")
+    rng = np.random.default_rng(5)
+    site, mean = SiteId(0, "resid_post"), rng.standard_normal(32)
+    hold = held(rng.standard_normal(32), 0, {site: mean}, range(2), "one layer")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        before = subject.activations(ids, None, [site])[site][0].double().numpy()
+        with hold.applied(subject, 1.0):
+            after = subject.activations(ids, None, [site])[site][0].double().numpy()
+    assert after[0] == pytest.approx(before[0], abs=1e-6)
+    assert after[1:] @ hold.unit == pytest.approx([mean @ hold.unit] * 3, abs=1e-4)
+    across = np.eye(32) - np.outer(hold.unit, hold.unit)
+    assert (after - before) @ across == pytest.approx(np.zeros((4, 32)), abs=1e-4)
+    fake = hold.placebo(1)
+    assert np.linalg.norm(fake.unit) == pytest.approx(1)
+    assert abs(fake.unit @ hold.unit) < 0.7

@@ -47,11 +47,14 @@ class Held:
 
     @contextmanager
     def applied(self, subject: Subject, dose: float) -> Iterator[None]:
-        """Within the block nothing along the direction differs from token to token."""
+        """Within the block nothing along the direction differs from token to token, but at the first of all.
+
+        Models park attention there, on a residual of its own: held at the mean of others, it breaks them.
+        """
         unit = torch.from_numpy(self.unit).to(subject.device, subject.dtype)
         with ExitStack() as stack:
             for site, mean in self.means.items():
-                stack.enter_context(subject.edit(site, partial(_hold, unit, float(mean @ self.unit))))
+                stack.enter_context(subject.edit(site, partial(_hold, subject, unit, float(mean @ self.unit))))
             yield
 
     def placebo(self, seed: int) -> Held:
@@ -73,6 +76,7 @@ def held(
     return Held(unit, {SiteId(one, "resid_post"): means[SiteId(one, "resid_post")] for one in at})
 
 
-def _hold(unit: Tensor, mean: float, tensor: Tensor) -> Tensor:
+def _hold(subject: Subject, unit: Tensor, mean: float, tensor: Tensor) -> Tensor:
     own = unit.to(tensor)
-    return tensor + (mean - tensor @ own)[..., None] * own
+    later = (subject.here().positions > 0).to(tensor)
+    return tensor + ((mean - tensor @ own) * later)[..., None] * own

@@ -25,7 +25,7 @@ USUAL = Experiment("trial", "every method at its best layer and dose, beside pla
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "silence": Experiment(
-        "silence", "a direction held still: does the behaviour go, and what else?", "methods position model"
+        "silence", "a direction held still: does the behaviour go, and what else?", "methods position model kl_cap"
     ),
     "scale": Experiment(
         "scale", "the same trial over models of several sizes", "methods models position where kl_cap doses pad", LADDER

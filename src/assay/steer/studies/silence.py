@@ -48,9 +48,11 @@ def run(bench: Bench) -> Found:
         "When a direction is held still, does the model stop doing it where it is called for? And what else stops?",
         notes=[
             "The gap is the log odds of the behaviour at prompts that call for it less those at neutral prompts. Held: "
-            "what lies along the direction is its mean over neutral text, at every token, at the layer it was found at "
-            "or at all. The null is what one in twenty random directions, held in the same way, exceeds. Directions "
-            "are fitted on the pairs; nothing is chosen on what is reported.",
+            "what lies along the direction is its mean over neutral text, at every token but the first of all, where "
+            "models park attention, at the layer it was found at or at all; what costs more than a KL of "
+            f"{bench.request.kl_cap:g} nats on neutral text is not judged. The null is what one in twenty random "
+            "directions, held in the same way, exceeds. Directions are fitted on the pairs; nothing is chosen on what "
+            "is reported.",
         ],
     )
     prompts = Prompts(bench.scored(behaviour.loaded), bench.scored(behaviour.prompts))
@@ -107,7 +109,7 @@ def _tell(found: Found, bench: Bench, arm: tuple[str, int, str], measured: dict[
             null,
             null_name="random",
             n=len(prompts.loaded),
-            reasons=(*few_groups(len(prompts.loaded)), *_no_gap(bench, prompts)),
+            reasons=(*few_groups(len(prompts.loaded)), *_no_gap(bench, prompts), *_over(bench, measured)),
             references={"KL": measured["kl"], "KL of random": float(np.mean(measured["placebo_kl"]))},
             unit=f"L{layer}.resid_post:@{bench.behaviour.name}.{name}",
             result=len(found.results),
@@ -132,6 +134,14 @@ def _tell(found: Found, bench: Bench, arm: tuple[str, int, str], measured: dict[
             "verdict": None,
             "reason": "",
         }
+    )
+
+
+def _over(bench: Bench, measured: dict[str, Any]) -> tuple[str, ...]:
+    """What tears the model apart silences nothing."""
+    cap = bench.request.kl_cap
+    return (
+        () if measured["kl"] <= cap else (f"the KL on neutral text is {measured['kl']:.2f}, above the cap of {cap:g}",)
     )
 
 

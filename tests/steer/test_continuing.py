@@ -19,9 +19,11 @@ from assay.steer.classify import Classifier, classifier_of
 from assay.steer.continuing import Borders, Writer, Written, borders, is_told
 from assay.steer.kit import Kit
 from assay.steer.placebos import Placebos
+from assay.steer.request import SteerRequest
 from assay.steer.script import Script
 from assay.steer.treatment import Before, Push, Pushes, Told
 from assay.steer.trial import Chosen, told, write
+from assay.text.behaviours import Behaviour
 from steer import naive
 from steer.warm import choosy, push, warm
 
@@ -178,6 +180,7 @@ def test_a_classifier_is_tried_on_pairs_that_it_did_not_learn_from(ladder: Subje
     found = classifier_of(kit, ladder)
     assert found is not None
     assert found.accuracy == made.accuracy
+    assert found.trusted
     assert classifier_of(kit_of(ladder, classified=_CLASSIFIED[:9]), ladder) is None
 
 
@@ -196,7 +199,18 @@ def test_a_classifier_that_is_no_better_than_chance_is_not_listened_to(ladder: S
     folds = [([i for i in names if i % 5 != k], [i for i in names if i % 5 == k]) for k in range(5)]
     assert made.accuracy == pytest.approx(sum(right(*fold) for fold in folds) / (2 * len(turned)))
     assert made.accuracy < 0.6 < right([*names], [*names]) / (2 * len(turned))
-    assert classifier_of(kit, ladder) is None
+    found = classifier_of(kit, ladder)
+    assert found is not None
+    assert not found.trusted
+    told_of = found.describe()
+    assert told_of["lo"] < told_of["accuracy"] < told_of["hi"]
+    benches = [bench_of(ladder, warm(classified=pairs)) for pairs in (turned, _CLASSIFIED)]
+    assert [one.shown_by for one in benches] == ["words", "classifier"]
+    assert [one.written.classifier for one in benches] == [None, benches[1].classifier]
+
+
+def bench_of(subject: Subject, behaviour: Behaviour) -> Bench:
+    return Bench(subject, behaviour, SteerRequest(effort="smoke"), lambda message, share=None: None)
 
 
 def test_vectors_of_placebos_write_side_by_side(bench: Bench) -> None:

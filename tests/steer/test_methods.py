@@ -427,10 +427,23 @@ def test_agreement_is_the_mean_cosine_of_two_pairs(ladder: Subject) -> None:
     x = kit.pairs(POST[1]).astype(np.float64)
     gaps = x[:7] - x[7:]
     cosines = [unit(gaps[i]) @ unit(gaps[j]) for i in range(7) for j in range(7) if i < j]
-    assert agreement(kit, 1) == pytest.approx(np.mean(cosines), abs=1e-9)
+    found = agreement(kit, 1)
+    assert found is not None
+    assert found.value == pytest.approx(np.mean(cosines), abs=1e-9)
+    assert found.lo < found.value < found.hi
+    signs = np.random.default_rng(8).choice([-1, 1], (400, 7))
+    couples = [(i, j) for i in range(7) for j in range(7) if i < j]
+    flipped = [np.mean([s[i] * s[j] * (unit(gaps[i]) @ unit(gaps[j])) for i, j in couples]) for s in signs]
+    assert found.null == pytest.approx(np.quantile(flipped, 0.95), abs=0.05)
     planted(kit, POST[0], np.repeat(gaps[:1], 5, 0), noise=0.0)
-    assert agreement(kit, 0) == pytest.approx(1.0, abs=1e-6)
-    assert agreement(kit, None) is None
+    same = agreement(kit, 0)
+    assert same is not None
+    assert same.value == pytest.approx(1.0, abs=1e-6)
+    noise = np.random.default_rng(9).standard_normal((24, ladder.d_model))
+    planted(kit, POST[0], noise, noise=0.0)
+    none = agreement(kit, 0)
+    assert none is not None
+    assert abs(none.value) < 0.03
     planted(kit, POST[0], gaps[:1])
     assert agreement(kit, 0) is None
 

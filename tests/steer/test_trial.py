@@ -14,6 +14,7 @@ from assay.core.ids import SiteId
 from assay.errors import UsageError
 from assay.referee import exceeded_by_few, judge_check
 from assay.stats.bootstrap import document_weights
+from assay.stats.proportion import wilson
 from assay.steer.bench import Bench
 from assay.steer.half import Half
 from assay.steer.harm import Harm
@@ -216,6 +217,7 @@ def measured(
         "kl": tokens.tolist(),
         "loss": np.linspace(-0.1, 0.3, len(tokens)).tolist(),
         "placebo_kl": [0.1, 0.3],
+        "placebo_loss": [0.0, 0.2],
         "curve": [],
     }
     return json.loads(json.dumps(found | more, allow_nan=False))
@@ -319,7 +321,10 @@ def test_placebos_that_pose_as_claims_are_held_against_the_others() -> None:
 
 def test_the_share_that_goes_the_wrong_way() -> None:
     rise = np.array([-1.0] * 6 + [0.0] * 3 + [2.0] * 15)
-    assert outcome(measured(rise, drawn_placebos()), 2.0, setting()).wrong_way == 6 / 24
+    fakes = drawn_placebos()
+    found = outcome(measured(rise, fakes), 2.0, setting())
+    assert found.wrong_way == wilson(6, 24)
+    assert found.placebo_wrong_way == pytest.approx((fakes < 0).mean())
 
 
 def test_harm_by_documents_and_by_corpora() -> None:
@@ -336,6 +341,7 @@ def test_harm_by_documents_and_by_corpora() -> None:
     assert found.kl.replicates == pytest.approx(weights @ sums / (2 * weights.sum(1)))
     assert found.ratio.replicates == pytest.approx(np.exp(weights @ loss.reshape(30, 2).sum(1) / 60))
     assert found.placebo_kl == pytest.approx(0.2)
+    assert found.placebo_ratio == pytest.approx(np.exp(0.1))
     huge = measured(noise(), drawn_placebos()) | {"loss": [400.0] * 60}
     assert math.isfinite(outcome(huge, 2.0, setting()).ratio.value)
 

@@ -71,7 +71,7 @@ def probe(as_json: bool, **asked: Any) -> None:
     layer 0 and the model's own answer, which inform.
     """
     asked["transfer"] = asked["transfer"] or ()
-    _carry_out("probe", "ProbeRequest", as_json, asked)
+    carry_out("probe", "probe", "ProbeRequest", as_json, asked)
 
 
 @click.command(
@@ -104,20 +104,21 @@ def erase(as_json: bool, **asked: Any) -> None:
 
     Every attack stands beside the same attack on shuffled labels.
     """
-    _carry_out("erase", "EraseRequest", as_json, asked)
+    carry_out("erase", "probe", "EraseRequest", as_json, asked)
 
 
-def _carry_out(verb: str, request: str, as_json: bool, asked: dict[str, Any]) -> None:
+def carry_out(verb: str, lab: str, request: str, as_json: bool, asked: dict[str, Any], shown: str = "") -> None:
+    """Ask a concept lab, print what it found, and say that more is shown in a browser."""
     from assay.cli.concept_tables import print_concepts
     from assay.cli.screen import print_json, print_next, telling
     from assay.store.run import open_path
 
-    made = load_object(f"assay.probe.request:{request}")(**asked)
+    made = load_object(f"assay.{lab}.request:{request}")(**asked)
     with telling() as progress:
-        outcome = load_object(f"assay.probe.experiment:{verb}")(made, progress=progress)
+        outcome = load_object(f"assay.{lab}.experiment:{verb}")(made, progress=progress)
     if as_json:
         print_json(outcome.result)
     else:
         print_concepts(open_path(Path(outcome.run_path)))
     place = f" --out {shlex.quote(asked['out'])}" if asked["out"] else ""
-    print_next(f"assay view {outcome.run_path.name}{place}", "the figure and every finding, in a browser")
+    print_next(f"assay view {outcome.run_path.name}{place}", shown or "the figure and every finding, in a browser")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import Any
 
 import click
 
-from assay.cli.lazy import load_object
+from assay.cli.concepts import carry_out
 from assay.cli.options import RUN, shared
 from assay.cli.read import layers, names, numbers
 
@@ -69,17 +67,6 @@ def steer(as_json: bool, **asked: Any) -> None:
     Layer and dose are chosen on one half of the prompts, under a cap on the divergence on neutral text, and what is
     reported is of the other half. Random directions of the same length decide.
     """
-    from assay.cli.concept_tables import print_concepts
-    from assay.cli.screen import print_json, print_next, telling
-    from assay.store.run import open_path
-
     asked["models"] = asked["models"] or ()
-    made = load_object("assay.steer.request:SteerRequest")(**asked)
-    with telling() as progress:
-        outcome = load_object("assay.steer.experiment:steer")(made, progress=progress)
-    if as_json:
-        print_json(outcome.result)
-    else:
-        print_concepts(open_path(Path(outcome.run_path)))
-    place = f" --out {shlex.quote(asked['out'])}" if asked["out"] else ""
-    print_next(f"assay view {outcome.run_path.name}{place}", "the figure, and what it writes at every dose")
+    shown = "" if asked["experiment"] else "the figure, and what it writes at every dose"
+    carry_out("steer", "steer", "SteerRequest", as_json, asked, shown)

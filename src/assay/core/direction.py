@@ -145,7 +145,10 @@ class Direction:
         Raises:
             UsageError: no such file, not a direction, or a direction at another site than ``site``.
         """
-        path = Path(path).expanduser()
+        try:
+            path = Path(path).expanduser()
+        except RuntimeError as error:  # ~ of nobody
+            raise UsageError(f"can't read {path}: {error}") from error
         _check_suffix(path)
         if path.suffix == ".gguf":
             from assay.core.control_vector import pick_direction

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from assay.core.direction import Direction
 from assay.core.ids import SiteId
 from assay.errors import UsageError
+from assay.findings.asked import named_layers, spread
 from assay.findings.carried import Progress, keep_directions, kept
 from assay.model.reading import log_odds, read
-from assay.probe.request import Effort, spread
+from assay.probe.request import Effort
 from assay.text.concepts import ConceptData, concept_names, load_concept
 
 if TYPE_CHECKING:
@@ -90,12 +91,9 @@ class Bench:
         Raises:
             UsageError: the model has no such layer.
         """
-        n = self.subject.n_layers
         if asked is not None:
-            for layer in asked:
-                if not 0 <= layer < n:
-                    raise UsageError(f"{self.subject.name} has layers 0 to {n - 1}, and --layers names {layer}")
-            return tuple(dict.fromkeys(asked))
+            return named_layers(self.subject, asked)
+        n = self.subject.n_layers
         if usual is not None and max(usual) < n:
             return tuple(usual)
         return spread(len(usual) if usual else self.size.layers, n)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.errors import UnknownName, UsageError
+from assay.findings.asked import check_names
 from assay.fit.probes import METHODS
 from assay.model.reading import POSITIONS
 from assay.probe.attacks import ATTACKS
@@ -149,24 +150,3 @@ class EraseRequest(_Asked):
             raise UsageError(f"--rank must be 1 or more, got {self.rank}")
         if self.rank > 1 and not set(self.methods or ERASED) & set(_RANKED):
             raise UsageError(f"--rank is for {', '.join(_RANKED)}; the rank of the others follows from the concept")
-
-
-def check_names(option: str, kind: str, names: tuple[str, ...] | None, known: Collection[str] | None) -> None:
-    """Refuse names that are not known, none at all, and one twice.
-
-    Raises:
-        UnknownName: one that is not among ``known``.
-        UsageError: none, or one twice.
-    """
-    if names is None:
-        return
-    for name in names:
-        if known is not None and name not in known:
-            raise UnknownName(kind, name, known)
-    if not names or len(set(names)) < len(names):
-        raise UsageError(f"{option} must name one or more, each once. Got {', '.join(names) or 'none'}.")
-
-
-def spread(layers: int, n_layers: int) -> tuple[int, ...]:
-    """So many layers, evenly spread over a model's."""
-    return tuple(sorted({int((i + 0.5) * n_layers / layers) for i in range(min(layers, n_layers))}))

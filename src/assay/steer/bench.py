@@ -15,8 +15,9 @@ import torch
 from assay.core.direction import Direction
 from assay.core.ids import SiteId
 from assay.errors import UsageError
+from assay.findings.asked import named_layers, spread
 from assay.findings.carried import Progress, kept
-from assay.steer.classify import classifier_of
+from assay.steer.classify import Classifier, classifier_of
 from assay.steer.continuing import Borders, Writer, borders
 from assay.steer.half import Half
 from assay.steer.harm import Neutral
@@ -190,7 +191,22 @@ class Bench:
     @cached_property
     def written(self) -> Writer:
         """Writes continuations, and says how likely they are."""
-        return Writer(self.script, self.subject, self.size.tokens, classifier_of(self.kit, self.subject), self.seed)
+        trusted = self.classifier if self.classifier is not None and self.classifier.trusted else None
+        return Writer(self.script, self.subject, self.size.tokens, trusted, self.seed)
+
+    @cached_property
+    def classifier(self) -> Classifier | None:
+        """Of what is written, where there are texts to train one on; whether it is listened to is another matter."""
+        return classifier_of(self.kit, self.subject)
+
+    @property
+    def shown_by(self) -> str:
+        """What says whether a continuation shows the behaviour."""
+        if self.behaviour.pattern:
+            return "pattern"
+        if self.behaviour.choices:
+            return "choice"
+        return "words" if self.written.classifier is None else "classifier"
 
     @cached_property
     def borders(self) -> Borders:
@@ -213,11 +229,6 @@ class Bench:
         Raises:
             UsageError: the model has no such layer.
         """
-        n = self.subject.n_layers
-        for layer in self.request.layers or ():
-            if not 0 <= layer < n:
-                raise UsageError(f"{self.subject.name} has layers 0 to {n - 1}, and --layers names {layer}")
         if self.request.layers is not None:
-            return tuple(dict.fromkeys(self.request.layers))
-        count = min(self.size.layers, n)
-        return tuple(sorted({int((i + 0.5) * n / count) for i in range(count)}))
+            return named_layers(self.subject, self.request.layers)
+        return spread(self.size.layers, self.subject.n_layers)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from assay.core.ids import SiteId
 from assay.fit.probes import make_probe
+from assay.stats.proportion import wilson
 from assay.steer.kit import Kit
 from assay.steer.script import Read
 
@@ -25,7 +26,8 @@ _FOLDS = 5
 class Classifier:
     """A logistic probe of the mean residual of a text in the middle of the untreated model, in the dtype it writes in.
 
-    ``accuracy``: on pairs that it was not trained on, in five folds.
+    ``accuracy``: on texts that it was not trained on, in five folds; pairs stay together. ``trusted``: whether it is
+    right about enough of them to be listened to.
     """
 
     def __init__(self, kit: Kit, subject: Subject) -> None:
@@ -38,8 +40,13 @@ class Classifier:
         for k in range(_FOLDS):
             probe = make_probe("logistic").fit(x[fold != k], labels[fold != k])
             right += (probe.predict(x[fold == k]) == labels[fold == k]).astype(float).tolist()
-        self.accuracy = float(np.mean(right))
+        self.accuracy, self.trusted, self.pairs = float(np.mean(right)), float(np.mean(right)) >= TRUSTED, n
         self._probe = make_probe("logistic").fit(x, labels)
+
+    def describe(self) -> dict[str, float | bool]:
+        """Its accuracy with an interval as if a pair were one case, and what chance has."""
+        _, lo, hi = wilson(round(self.accuracy * self.pairs), self.pairs)
+        return {"accuracy": self.accuracy, "lo": lo, "hi": hi, "chance": 0.5, "trusted": self.trusted}
 
     def __call__(
         self, prompts: Sequence[Sequence[int]], said: Sequence[Sequence[int]]
@@ -57,8 +64,5 @@ class Classifier:
 
 
 def classifier_of(kit: Kit, subject: Subject) -> Classifier | None:
-    """A classifier, where the behaviour has texts to train one on, and it is right about enough of them."""
-    if len(kit.behaviour.classified) < FEWEST:
-        return None
-    made = Classifier(kit, subject)
-    return made if made.accuracy >= TRUSTED else None
+    """A classifier, where the behaviour has texts to train one on."""
+    return Classifier(kit, subject) if len(kit.behaviour.classified) >= FEWEST else None

@@ -20,7 +20,10 @@ def check_place(place: str) -> None:
     Raises:
         UsageError: a suffix that is none of ours, no such folder, or something that is there already.
     """
-    path = Path(place).expanduser()
+    try:
+        path = Path(place).expanduser()
+    except RuntimeError as error:  # ~ of nobody
+        raise UsageError(f"--export can't be {place}: {error}") from error
     if path.suffix and path.suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise UsageError(f"--export must end in {known}, or in nothing, for a model. Got {place!r}.")

@@ -12,7 +12,8 @@ from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 from assay.referee import CheckInput, exceeded_by_few
-from assay.stats.bootstrap import Estimate, document_index, document_sums, document_weights
+from assay.stats.bootstrap import Estimate, Interval, document_index, document_sums, document_weights
+from assay.stats.proportion import wilson
 from assay.stats.undecided import too_few_documents
 from assay.steer.trial import array
 
@@ -32,19 +33,22 @@ class Outcome:
     """What a treatment did on the half reported. Log odds are in nats.
 
     ``effect``: mean rise over prompts; ``nulls``: the 95th percentile of the placebos' means, and of those that were
-    given the same choice; all with resamples of the prompts. ``kl`` and ``ratio`` (of perplexities) on neutral text,
-    ``by_corpus`` too. ``slope``: nats per unit of dose; ``reversal``: the dose up to which more does more, None where
-    it is so throughout or there are no doses. ``off_target``: mean rise of other behaviours' words, by name, with the
-    placebos' 5th and 95th percentile.
+    given the same choice; all with resamples of the prompts. ``wrong_way``: share of prompts that fall. ``kl`` and
+    ``ratio`` (of perplexities) on neutral text, ``by_corpus`` too. ``slope``: nats per unit of dose; ``reversal``: the
+    dose up to which more does more, None where it is so throughout or there are no doses. ``off_target``: mean rise of
+    other behaviours' words, by name, with the placebos' 5th and 95th percentile. What begins with ``placebo`` is the
+    mean of placebos.
     """
 
     effect: Estimate
     nulls: Mapping[str, Estimate]
-    wrong_way: float
+    wrong_way: Interval
+    placebo_wrong_way: float
     kl: Estimate
     ratio: Estimate
     by_corpus: dict[str, dict[str, float]]
     placebo_kl: float
+    placebo_ratio: float
     slope: Estimate | None
     reversal: float | None
     curve: tuple[Point, ...]
@@ -75,17 +79,19 @@ def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -
     if measured["likewise"] is not None:
         likewise = array(measured, "likewise")
         nulls["random, chosen"] = _fence(likewise, weights @ likewise.T)
-    kl, ratio, by_corpus = _harm(measured, setting)
+    kl, ratio, by_corpus = harm_of(measured, setting)
     reasons = (*too_few_documents(len(rise), "prompts"), *_over(measured, dose, kl, setting.cap))
     curve = _curve(measured, weights)
     return Outcome(
         effect,
         nulls,
-        float((rise < 0).mean()),
+        wilson(int((rise < 0).sum()), len(rise)),
+        float((null < 0).mean()),
         kl,
         ratio,
         by_corpus,
         float(np.mean(measured["placebo_kl"])),
+        _exp(float(np.mean(measured["placebo_loss"]))),
         _slope(measured, dose, weights),
         _reversal(curve),
         curve,
@@ -131,7 +137,8 @@ def _fence(null: Float[NDArray[np.float64], "k n"], means: Float[NDArray[np.floa
     return Estimate(float(exceeded_by_few(null.mean(1)[None])[0]), exceeded_by_few(means))
 
 
-def _harm(measured: Mapping[str, Any], setting: Setting) -> tuple[Estimate, Estimate, dict[str, dict[str, float]]]:
+def harm_of(measured: Mapping[str, Any], setting: Setting) -> tuple[Estimate, Estimate, dict[str, dict[str, float]]]:
+    """Mean KL and ratio of perplexities with resamples of the documents, and both by corpus."""
     kl, loss = array(measured, "kl"), array(measured, "loss")
     index = document_index(setting.documents)
     sums = document_sums([kl, loss, np.ones(len(kl))], index.of_token, index.n_documents)

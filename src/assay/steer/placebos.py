@@ -63,7 +63,14 @@ class Placebos:
 
     def kl(self, treatment: Treatment, dose: float) -> list[float]:
         """Mean KL on the neutral text of the half reported, of some placebos."""
-        return self.once("kl", treatment, dose, lambda: self._kl(self._reporting(), treatment, dose))
+        return self._harm(treatment, dose)[0]
+
+    def loss(self, treatment: Treatment, dose: float) -> list[float]:
+        """Mean loss there, nats, of the same placebos."""
+        return self._harm(treatment, dose)[1]
+
+    def _harm(self, treatment: Treatment, dose: float) -> tuple[list[float], list[float]]:
+        return self.once("harm", treatment, dose, lambda: self._harms(self._reporting(), treatment, dose))
 
     def likewise(self, arms: Arms) -> list[list[float]] | None:
         """(p, n) rises on the half reported of placebos that had the choice of layer and dose that the claim had.
@@ -91,12 +98,13 @@ class Placebos:
     def _kept(self, arm: Treatment) -> tuple[float, ...]:
         """The doses that keep the cap, else the lowest."""
         half = self._choosing()
-        count = allowed(arm.doses, lambda dose: float(np.mean(self._kl(half, arm, dose))) <= self.cap)
+        count = allowed(arm.doses, lambda dose: float(np.mean(self._harms(half, arm, dose)[0])) <= self.cap)
         return arm.doses[: max(1, count)]
 
-    def _kl(self, half: Half, treatment: Treatment, dose: float) -> list[float]:
-        fakes = self.of(treatment)[:_SAMPLE]
-        return [float(half.neutral.harm(fake, dose).kl.mean()) for fake in fakes]
+    def _harms(self, half: Half, treatment: Treatment, dose: float) -> tuple[list[float], list[float]]:
+        """Mean KL and loss of some placebos."""
+        harms = [half.neutral.harm(fake, dose) for fake in self.of(treatment)[:_SAMPLE]]
+        return [float(one.kl.mean()) for one in harms], [float(one.loss.mean()) for one in harms]
 
 
 def allowed(doses: Sequence[float], keeps: Callable[[float], bool]) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from assay.errors import UnknownName, UsageError
+from assay.findings.asked import check_names
 from assay.model.reading import POSITIONS
 from assay.steer.exporting import check_place
 from assay.steer.methods import METHODS
@@ -115,11 +116,7 @@ class SteerRequest:
         for kind, got, known in named:
             if got not in known:
                 raise UnknownName(kind, got, known)
-        for name in self.methods or ():
-            if name not in METHODS:
-                raise UnknownName("method", name, METHODS)
-        if self.methods is not None and (not self.methods or len(set(self.methods)) < len(self.methods)):
-            raise UsageError(f"--methods must name one or more, each once. Got {', '.join(self.methods) or 'none'}.")
+        check_names("--methods", "method", self.methods, METHODS)
 
     def _check_experiment(self) -> None:
         from assay.steer.studies import EXPERIMENTS

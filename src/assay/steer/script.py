@@ -57,8 +57,8 @@ class Script:
         return [Read(row, self._plain) for row in encode(self.subject, texts)]
 
     def neutral(self, ids: Sequence[int], before: Before | None) -> Read:
-        """A window of neutral text, with what is put before it."""
-        front = _spoken(before) if self.chat else _front(before)
+        """A window of neutral text, with what is put before it; as text, in chat too, since nobody is asked."""
+        front = _front(before)
         begin = encode(self.subject, [front])[0] if front else encode(self.subject, ["a"])[0][: self._plain]
         return Read((*begin, *ids), len(begin))
 
@@ -75,7 +75,3 @@ def _front(before: Before | None) -> str:
     if before is None:
         return ""
     return "".join(f"{part}\n" for part in (before.instruction, *before.examples) if part)
-
-
-def _spoken(before: Before | None) -> str:
-    return _front(before)

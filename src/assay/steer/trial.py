@@ -84,7 +84,8 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
     """What the chosen treatment and its placebos do on the other half, as plain numbers.
 
     ``rises``: (k, n) of the behaviour's log odds and of those of the others scored beside it, nats; ``placebos`` (p, k,
-    n) the same; ``kl``, ``loss`` by token of neutral text; ``placebo_kl``: means of some; ``curve``: (n,) by dose.
+    n) the same; ``kl``, ``loss`` by token of neutral text; ``placebo_kl`` and ``placebo_loss``: means of some;
+    ``curve``: (n,) by dose.
     """
     treatment, dose, scored = chosen.treatment, chosen.measured_dose, half.scored
     harm = half.neutral.harm(treatment, dose)
@@ -98,6 +99,7 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
         "kl": harm.kl.tolist(),
         "loss": harm.loss.tolist(),
         "placebo_kl": placebos.kl(treatment, dose),
+        "placebo_loss": placebos.loss(treatment, dose),
         "curve": [[one, scored.rise(treatment, one).tolist()] for one in doses],
     }
 

@@ -41,7 +41,13 @@ def run(bench: Bench) -> Found:
         own = _bench(bench, name)
         for method in methods:
             bench.progress(f"{name}: {method}", (step + 0.5) / len(names))
-            _, measured = trial(own, method)
+            try:
+                _, measured = trial(own, method)
+            except UsageError as error:
+                if len(names) == 1:
+                    raise
+                _unscored(found, name, method, str(error))
+                continue
             _tell(found, own, name, method, outcome(measured, measured["dose"], own.setting))
     found.tables, found.panels = [_table(found.results)], _panels(found.results, methods)
     for method in methods:
@@ -78,6 +84,7 @@ def _tell(found: Found, own: Bench, name: str, method: str, one: Outcome) -> Non
     found.results.append(
         {
             "model": name,
+            "fingerprint": own.subject.fingerprint,
             "parameters": weights,
             "layers": own.subject.n_layers,
             "words": [len(side) for words in own.to_report.scored.words[:1] for side in words],
@@ -87,12 +94,25 @@ def _tell(found: Found, own: Bench, name: str, method: str, one: Outcome) -> Non
             "hi": number(hi),
             "null_hi": number(max(null.value for null in one.nulls.values())),
             "kl": number(one.kl.value),
+            "kl_lo": number(one.kl.interval().lo),
+            "kl_hi": number(one.kl.interval().hi),
+            "kl_random": number(one.placebo_kl),
             "perplexity_ratio": number(one.ratio.value),
-            "wrong_way": one.wrong_way,
+            "perplexity_ratio_random": number(one.placebo_ratio),
+            **dict(zip(("wrong_way", "wrong_way_lo", "wrong_way_hi"), one.wrong_way, strict=True)),
+            "wrong_way_random": one.placebo_wrong_way,
             "verdict": None,
             "reason": "",
         }
     )
+
+
+def _unscored(found: Found, name: str, method: str, why: str) -> None:
+    """A model that the trial can't be made with, and why; the others keep theirs."""
+    claim = f"{name}, {method}: the next word leans there"
+    found.findings.append(Finding(claim, "rise of log odds, nats", None, unscored=why, result=len(found.results)))
+    keys = ("parameters", "layers", "effect", "lo", "hi", "null_hi", "kl", "perplexity_ratio", "wrong_way")
+    found.results.append({"model": name, "method": method, **dict.fromkeys(keys), "verdict": None, "reason": why})
 
 
 def _with_size(results: Sequence[dict[str, Any]], method: str) -> list[Finding]:
@@ -123,22 +143,27 @@ def _table(results: Sequence[dict[str, Any]]) -> Table:
             " + ".join(map(str, row["words"])),
             f"{row['effect']:.2f} [{row['lo']:.2f} {row['hi']:.2f}]",
             row["null_hi"],
-            row["kl"],
-            row["wrong_way"],
+            f"{row['kl']:.2f} [{row['kl_lo']:.2f} {row['kl_hi']:.2f}]",
+            row["kl_random"],
+            f"{row['wrong_way']:.2f} [{row['wrong_way_lo']:.2f} {row['wrong_way_hi']:.2f}]",
+            row["wrong_way_random"],
         ]
         for row in results
+        if row["effect"] is not None
     ]
-    columns = ("model, method", "weights", "layers", "words scored", "effect, nats", "null", "KL", "wrong way")
+    columns = ("model, method", "weights", "layers", "words scored", "effect, nats", "null")
+    columns += ("KL", "random", "wrong way", "random")
     return Table("By size", columns, rows)
 
 
 def _panels(results: Sequence[dict[str, Any]], methods: Sequence[str]) -> list[Panel]:
     found: list[Panel] = []
     for method in methods:
-        own = [row for row in results if row["method"] == method]
+        own = [row for row in results if row["method"] == method and row["effect"] is not None]
         rows = [
             {"x": row["model"], "y": row["effect"], "lo": row["lo"], "hi": row["hi"], "series": method} for row in own
         ]
         rows += [{"x": row["model"], "y": row["null_hi"], "series": "null"} for row in own]
-        found.append(Panel(LINES, method, "", "rise of log odds, nats", rows, nulls=["null"]))
+        if own:
+            found.append(Panel(LINES, method, "", "rise of log odds, nats", rows, nulls=["null"]))
     return found

@@ -17,6 +17,7 @@ from assay.steer.bench import Bench
 from assay.steer.harm import Neutral
 from assay.steer.holding import ALL, ONE, Held, held
 from assay.steer.methods import make
+from assay.steer.outcome import harm_of
 from assay.steer.scoring import Scored
 from assay.steer.script import Read
 from assay.steer.treatment import Pushes
@@ -90,15 +91,17 @@ def _measure(bench: Bench, hold: Held, prompts: Prompts) -> dict[str, Any]:
     return {
         "odds": odds(hold),
         "placebos": bench.placebos.once("odds", hold, WHOLE, lambda: [odds(fake) for fake in fakes]),  # pyright: ignore[reportArgumentType]
-        "kl": float(harm.kl.mean()),
-        "perplexity_ratio": float(np.exp(harm.loss.mean())),
+        "kl": harm.kl.tolist(),
+        "loss": harm.loss.tolist(),
         "placebo_kl": bench.placebos.kl(hold, WHOLE),
+        "placebo_loss": bench.placebos.loss(hold, WHOLE),
     }
 
 
 def _tell(found: Found, bench: Bench, arm: tuple[str, int, str], measured: dict[str, Any], prompts: Prompts) -> None:
     name, layer, where = arm
     shares = _shares(bench, measured, prompts)
+    kl, ratio, by_corpus = harm_of(measured, bench.setting)
     score = Estimate(float(shares[0, 0]), shares[0, 1:])
     null = Estimate(float(exceeded_by_few(shares[1:, 0][None])[0]), exceeded_by_few(shares[1:, 1:].T))
     found.findings.append(
@@ -109,8 +112,8 @@ def _tell(found: Found, bench: Bench, arm: tuple[str, int, str], measured: dict[
             null,
             null_name="random",
             n=len(prompts.loaded),
-            reasons=(*few_groups(len(prompts.loaded)), *_no_gap(bench, prompts), *_over(bench, measured)),
-            references={"KL": measured["kl"], "KL of random": float(np.mean(measured["placebo_kl"]))},
+            reasons=(*few_groups(len(prompts.loaded)), *_no_gap(bench, prompts), *_over(bench, kl.value)),
+            references={"KL": kl.value, "KL of random": float(np.mean(measured["placebo_kl"]))},
             unit=f"L{layer}.resid_post:@{bench.behaviour.name}.{name}",
             result=len(found.results),
         )
@@ -128,21 +131,23 @@ def _tell(found: Found, bench: Bench, arm: tuple[str, int, str], measured: dict[
             "null_hi": number(null.value),
             "loaded": float(np.mean(loaded)),
             "neutral": float(np.mean(neutral)),
-            "kl": measured["kl"],
+            **dict(zip(("kl", "kl_lo", "kl_hi"), kl.interval(), strict=True)),
             "kl_random": float(np.mean(measured["placebo_kl"])),
-            "perplexity_ratio": measured["perplexity_ratio"],
+            **dict(
+                zip(("perplexity_ratio", "perplexity_ratio_lo", "perplexity_ratio_hi"), ratio.interval(), strict=True)
+            ),
+            "perplexity_ratio_random": float(np.exp(np.mean(measured["placebo_loss"]))),
+            "by_corpus": by_corpus,
             "verdict": None,
             "reason": "",
         }
     )
 
 
-def _over(bench: Bench, measured: dict[str, Any]) -> tuple[str, ...]:
+def _over(bench: Bench, kl: float) -> tuple[str, ...]:
     """What tears the model apart silences nothing."""
     cap = bench.request.kl_cap
-    return (
-        () if measured["kl"] <= cap else (f"the KL on neutral text is {measured['kl']:.2f}, above the cap of {cap:g}",)
-    )
+    return () if kl <= cap else (f"the KL on neutral text is {kl:.2f}, above the cap of {cap:g}",)
 
 
 def _no_gap(bench: Bench, prompts: Prompts) -> tuple[str, ...]:
@@ -179,9 +184,10 @@ def _table(results: list[dict[str, Any]], gap: float) -> Table:
             row["null_hi"],
             row["loaded"],
             row["neutral"],
-            row["kl"],
+            f"{row['kl']:.2f} [{row['kl_lo']:.2f} {row['kl_hi']:.2f}]",
             row["kl_random"],
-            row["perplexity_ratio"],
+            f"{row['perplexity_ratio']:.2f} [{row['perplexity_ratio_lo']:.2f} {row['perplexity_ratio_hi']:.2f}]",
+            row["perplexity_ratio_random"],
         ]
         for row in results
     ]

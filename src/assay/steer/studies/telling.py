@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from assay.findings.found import LINES, Finding, Found, Panel, Table, number
 from assay.stats.bootstrap import Estimate
+from assay.stats.proportion import wilson
 from assay.steer.bench import Bench
 from assay.steer.methods import METHODS
 from assay.steer.outcome import Outcome, Rates
-from assay.steer.preflight import agreement
+from assay.steer.preflight import Agreement, agreement
 from assay.steer.trial import Chosen
 
 EFFECT = "rise of log odds, nats"
@@ -22,10 +21,11 @@ Row = dict[str, Any]
 
 
 class Trialled(NamedTuple):
-    """A method's trial. ``wrote``: what :func:`assay.steer.trial.write` gave."""
+    """A method's trial. ``wrote``: what :func:`assay.steer.trial.write` gave; ``tried``: what was tried to choose."""
 
     name: str
     chosen: Chosen
+    tried: Sequence[Sequence[Any]]
     outcome: Outcome
     rates: Rates
     wrote: Mapping[str, Any]
@@ -92,15 +92,18 @@ def _row(bench: Bench, one: Trialled) -> Row:
         "lo": number(lo),
         "hi": number(hi),
         "null_hi": number(max(null.value for null in result.nulls.values())),
+        "effect_chosen_on": next((e for at, d, e, _ in one.tried if (at, d) == (chosen.layer, chosen.dose)), None),
         "nulls": {name: number(null.value) for name, null in result.nulls.items()},
         **_bounded("kl", result.kl),
         "kl_random": number(result.placebo_kl),
         **_bounded("perplexity_ratio", result.ratio),
+        "perplexity_ratio_random": number(result.placebo_ratio),
         "by_corpus": result.by_corpus,
-        "wrong_way": result.wrong_way,
+        **dict(zip(("wrong_way", "wrong_way_lo", "wrong_way_hi"), result.wrong_way, strict=True)),
+        "wrong_way_random": result.placebo_wrong_way,
         **_bounded("slope", result.slope),
         "reversal": result.reversal,
-        "agreement": agreement(bench.kit, chosen.layer) if pairs else None,
+        **_agreed(agreement(bench.kit, chosen.layer) if pairs and chosen.layer is not None else None),
         "curve": [
             {"dose": at.dose, **dict(zip(("effect", "lo", "hi"), at.effect.interval(), strict=True)), "kl": at.kl}
             for at in result.curve
@@ -108,12 +111,17 @@ def _row(bench: Bench, one: Trialled) -> Row:
         "off_target": {
             name: dict(zip(("rise", "lo", "hi"), three, strict=True)) for name, three in result.off_target.items()
         },
+        **written_shares(wrote),
         **_bounded("hits", one.rates.hits),
         "hits_null": number(one.rates.null.value),
-        **{name: float(np.mean(wrote[name])) for name in ("coherent", "shows", "words")},
         "verdict": None,
         "reason": "",
     }
+
+
+def _agreed(one: Agreement | None) -> Row:
+    names = ("agreement", "agreement_lo", "agreement_hi", "agreement_null")
+    return dict.fromkeys(names) if one is None else dict(zip(names, one, strict=True))
 
 
 def _bounded(name: str, estimate: Estimate | None) -> Row:
@@ -121,6 +129,15 @@ def _bounded(name: str, estimate: Estimate | None) -> Row:
         return {name: None, f"{name}_lo": None, f"{name}_hi": None}
     value, lo, hi = estimate.interval()
     return {name: number(value), f"{name}_lo": number(lo), f"{name}_hi": number(hi)}
+
+
+def written_shares(wrote: Mapping[str, Any]) -> Row:
+    """Shares of continuations that are hits, are coherent, show the behaviour, have its words; with intervals."""
+    found: Row = {}
+    for name in ("hits", "coherent", "shows", "words"):
+        share = wilson(sum(wrote[name]), len(wrote[name]))
+        found |= dict(zip((name, f"{name}_lo", f"{name}_hi"), map(number, share), strict=True))
+    return found
 
 
 def panels(results: Sequence[Row]) -> list[Panel]:
@@ -147,7 +164,7 @@ def _point(row: Row, x: str | float, series: str) -> Row:
     return {"x": x, "y": row["effect"], "lo": row["lo"], "hi": row["hi"], "series": series}
 
 
-def tables(results: Sequence[Row]) -> list[Table]:
+def tables(results: Sequence[Row], untreated: Row) -> list[Table]:
     """The trial, what is written, and what happens to other behaviours."""
     trial = [
         [
@@ -159,16 +176,23 @@ def tables(results: Sequence[Row]) -> list[Table]:
             _told(row, "kl"),
             row.get("kl_random"),
             _told(row, "perplexity_ratio"),
-            row["wrong_way"],
+            row.get("perplexity_ratio_random"),
+            _told(row, "wrong_way"),
+            row.get("wrong_way_random"),
             _told(row, "slope"),
             None if row.get("reversal") is None else f"{row['reversal']:g}",
-            row.get("agreement"),
+            _told(row, "agreement"),
+            row.get("agreement_null"),
         ]
         for row in results
     ]
     known = [row for row in results if row["effect"] is not None]
-    wrote = [[row["method"], _told(row, "hits"), *(row[name] for name in _WRITTEN)] for row in known]
-    made = [Table("The trial", _TRIAL, trial), Table("What it writes", ("method", "hits", *_WRITTEN.values()), wrote)]
+    rows = [*known, untreated | {"method": "untreated", "hits_null": None}]
+    wrote = [
+        [row["method"], _told(row, "hits"), row["hits_null"], *(_told(row, name) for name in _WRITTEN)] for row in rows
+    ]
+    columns = ("method", "hits", "null", *_WRITTEN.values())
+    made = [Table("The trial", _TRIAL, trial), Table("What it writes", columns, wrote)]
     if others := [row for row in known if row["off_target"]]:
         rows = [[name, *(_aside(row["off_target"][name]) for row in others)] for name in others[0]["off_target"]]
         title = "Off target: rise of other concepts' words, nats (* outside of nine in ten placebos)"
@@ -177,10 +201,10 @@ def tables(results: Sequence[Row]) -> list[Table]:
 
 
 _TRIAL = (
-    *("method", "layer", "dose", "effect", "null", "KL", "KL, random", "perplexity"),
-    *("wrong way", "slope", "turns at", "agreement"),
+    *("method", "layer", "dose", "effect", "null", "KL", "random", "perplexity", "random"),
+    *("wrong way", "random", "slope", "turns at", "agreement", "null"),
 )
-_WRITTEN = {"hits_null": "null", "shows": "shows it", "coherent": "coherent", "words": "its words"}
+_WRITTEN = {"shows": "shows it", "coherent": "coherent", "words": "its words"}
 
 
 def _told(row: Row, name: str, lo: str = "", hi: str = "") -> str | None:

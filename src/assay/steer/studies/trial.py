@@ -20,7 +20,7 @@ from assay.steer.many import Many
 from assay.steer.methods import METHODS, make
 from assay.steer.methods.registry import VECTOR
 from assay.steer.outcome import outcome, rates
-from assay.steer.studies.telling import Trialled, file_name, panels, tables, tell, unscored
+from assay.steer.studies.telling import Trialled, file_name, panels, tables, tell, unscored, written_shares
 from assay.steer.treatment import Pushes, Treatment
 from assay.steer.trial import WHOLE, Chosen, choose, measure, write
 
@@ -51,15 +51,20 @@ def run(bench: Bench) -> Found:
         rows = bench.rows[1]
         wrote = bench.part(f"{name}-writes", partial(write, chosen, bench.written, rows, bench.borders, bench.placebos))
         one = outcome(measured, chosen.dose, bench.setting)
-        tell(found, bench, Trialled(name, chosen, one, rates(wrote, bench.untreated, bench.setting), wrote))
+        tell(
+            found,
+            bench,
+            Trialled(name, chosen, measured["tried"], one, rates(wrote, bench.untreated, bench.setting), wrote),
+        )
         found.more["continuations"] += bench.part(f"{name}-shown", partial(_shown, bench, name, chosen))
         if (direction := _direction(bench, name, chosen)) is not None:
             bench.kept[name] = direction
     keep_directions(bench.writer, {file_name(bench, name): one for name, one in bench.kept.items()})
     _to_export(bench, found, bench.kept)
     found.panels = panels(found.results)
-    found.tables = tables(found.results)
-    found.summary |= {"setting": _setting(bench), "untreated": _untreated(bench)}
+    untreated = written_shares(bench.untreated)
+    found.tables = tables(found.results, untreated)
+    found.summary |= {"setting": _setting(bench), "untreated": untreated}
     return found
 
 
@@ -128,14 +133,14 @@ def _direction(bench: Bench, name: str, chosen: Chosen) -> Direction | None:
 
 
 def _to_export(bench: Bench, found: Found, directions: Mapping[str, Direction]) -> None:
-    """Note the direction that did the most and fits where it is to be written."""
+    """Note the direction that did the most on the half that is chosen on, of those that the file can hold."""
     place = bench.request.export
     if place is None:
         return
     effects = {
-        row["method"]: row["effect"]
+        row["method"]: row["effect_chosen_on"]
         for row in found.results
-        if row["effect"] is not None and row["dose"] is not None and row["method"] in directions
+        if row["method"] in directions and row["effect_chosen_on"] is not None
     }
     held = {name: effect for name, effect in effects.items() if fits(directions[name], place)}
     best = max(held, key=lambda name: held[name]) if held else None
@@ -143,7 +148,7 @@ def _to_export(bench: Bench, found: Found, directions: Mapping[str, Direction]) 
 
 
 def _setting(bench: Bench) -> dict[str, Any]:
-    scored, classifier = bench.to_report.scored, bench.written.classifier
+    scored = bench.to_report.scored
     return {
         "prompts": {"choose": len(bench.rows[0]), "report": len(bench.rows[1])},
         "scored_words": [len(side) for words in scored.words[:1] for side in words],
@@ -152,12 +157,9 @@ def _setting(bench: Bench) -> dict[str, Any]:
         "kl_cap": bench.request.kl_cap,
         "neutral": bench.neutral.hashes,
         "base_log_odds": float(scored.base.mean()),
-        "classifier_accuracy": None if classifier is None else classifier.accuracy,
+        "shown_by": bench.shown_by,
+        "classifier": None if bench.classifier is None else bench.classifier.describe(),
     }
-
-
-def _untreated(bench: Bench) -> dict[str, Any]:
-    return {name: float(np.mean(bench.untreated[name])) for name in ("hits", "shows", "coherent", "words")}
 
 
 def _notes(bench: Bench) -> list[str]:

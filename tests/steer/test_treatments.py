@@ -41,6 +41,10 @@ def drawn_matrix(rows: int, columns: int, seed: int = 2) -> torch.Tensor:
     return torch.randn((rows, columns), generator=torch.Generator().manual_seed(seed))
 
 
+def factors(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return matrix, torch.eye(matrix.shape[1])
+
+
 def added(pushes: Pushes, dose: float) -> list[Added]:
     """What a raw hook is to add; the product is rounded as float32 is."""
     return [Added(one.site, one.vector * np.float32(dose), pushes.where) for one in pushes.pushes]
@@ -144,7 +148,7 @@ def test_nothing_is_left_after_the_block_nor_after_an_exception() -> None:
     ids, mask = token_batch("left")
     before, state = subject.logits(ids, mask), {n: p.clone() for n, p in subject.model.state_dict().items()}
     pushes, path = treatments(subject)["a head site, all"], "model.layers.1.mlp.down_proj"
-    tuned = Tuned({path: drawn_matrix(*subject.model.get_submodule(path).weight.shape)}, 0)
+    tuned = Tuned({path: factors(drawn_matrix(*subject.model.get_submodule(path).weight.shape))}, 0)
     for one in (pushes, treatments(subject)["front and all"], Many((pushes, pushes), 2), tuned):
         with one.applied(subject, 1.0):
             assert not torch.equal(subject.logits(ids, mask), before)
@@ -238,17 +242,23 @@ def test_a_placebo_of_text_is_one_that_means_nothing_here() -> None:
 
 
 def test_a_placebo_of_a_finetune_is_as_large_matrix_by_matrix() -> None:
-    updates = {"a": drawn_matrix(5, 3) * 2, "b": drawn_matrix(4, 4) / 7, "none": torch.zeros(2, 2)}
-    tuned = Tuned(updates, 0)
+    low = drawn_matrix(5, 1) @ drawn_matrix(1, 4)
+    updates = {"a": drawn_matrix(5, 3) * 2, "b": drawn_matrix(4, 4) / 7, "none": torch.zeros(2, 2), "low": low}
+    tuned = Tuned(
+        {path: factors(update) for path, update in updates.items() if path != "low"}
+        | {"low": (low[:, :1] / low[0, 0], low[:1])},
+        0,
+    )
     one, same, other = (tuned.placebo(seed) for seed in (1, 1, 2))
     assert list(one.updates) == list(updates)
     for path, update in updates.items():
-        fake = one.updates[path]
+        fake, again, another = (torch.matmul(*made.updates[path]) for made in (one, same, other))
         assert fake.shape == update.shape
+        assert torch.linalg.matrix_rank(fake, rtol=1e-4) == torch.linalg.matrix_rank(update, rtol=1e-4)
         assert float(fake.norm()) == pytest.approx(float(update.norm()), rel=1e-5)
-        assert torch.equal(fake, same.updates[path])
-        assert path == "none" or not torch.allclose(fake, other.updates[path], rtol=0.1)
-    assert one.updates["a"].flatten()[:4] != pytest.approx(one.updates["b"].flatten()[:4], rel=0.1)
+        assert torch.equal(fake, again)
+        assert path == "none" or not torch.allclose(fake, another, rtol=0.1)
+    assert one.updates["a"][0].flatten()[:4] != pytest.approx(one.updates["b"][0].flatten()[:4], rel=0.1)
 
 
 def test_a_changed_matrix_is_that_with_its_update_times_the_dose() -> None:
@@ -262,7 +272,7 @@ def test_a_changed_matrix_is_that_with_its_update_times_the_dose() -> None:
         ids, mask = token_batch("left")
         weight = subject.model.get_submodule(path).weight
         update = drawn_matrix(*weight.shape)
-        tuned = Tuned({path: update.T if turned else update}, 0)
+        tuned = Tuned({path: factors(update.T if turned else update)}, 0)
         plain = subject.logits(ids, mask)
         with tuned.applied(subject, 0.3):
             found = subject.logits(ids, mask)
@@ -279,7 +289,7 @@ def test_a_changed_matrix_is_that_with_its_update_times_the_dose() -> None:
 
 def test_a_treatment_is_what_the_protocol_says() -> None:
     pushes = push(2, 8)
-    tuned = Tuned({"a": torch.ones(2, 2)}, 0)
+    tuned = Tuned({"a": factors(torch.ones(2, 2))}, 0)
     for one in (pushes, Many((pushes,), 1), Told(Before("x"), (Before("y"),)), tuned):
         assert isinstance(one, Treatment)
         assert len({one.size, one.placebo(0).size}) == 1

@@ -175,8 +175,9 @@ def test_placebos_that_had_the_choice_take_their_best_layer_and_dose_of_those_al
     found = placebos.likewise(some)
     expected: list[list[float]] = []
     for seed in range(20):
-        open_to = [(0, 1.0), (0, 2.0), (1, 1.0), (1, 2.0), (1, 3.0), (2, 1.0)]
-        best = max(open_to, key=lambda at: drawn[at][seed, 0] + seed)
+        layer, highest = max([(0, 2.0), (1, 3.0), (2, 1.0)], key=lambda at: drawn[at][seed, 0])
+        doses = [dose for dose in (1.0, 2.0, 3.0) if dose <= highest]
+        best = max([(layer, dose) for dose in doses], key=lambda at: drawn[at][seed, 0])
         expected.append([drawn[best][seed, 1], 100.0 + seed])
     assert found == [pytest.approx(row) for row in expected]
     assert placebos.likewise(some) is found

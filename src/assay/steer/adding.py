@@ -75,6 +75,6 @@ def _add_front(subject: Subject, more: Tensor, tensor: Tensor) -> Tensor:
     return tensor + more.to(tensor)[here.positions.clamp(max=len(more) - 1)] * front[..., None].to(tensor)
 
 
-def also(matrix: Tensor, _: Any, args: tuple[Any, ...], output: Tensor) -> Tensor:
-    """The hook of a module that gives what another matrix gives, too."""
-    return output + torch.nn.functional.linear(args[0], matrix)
+def also(up: Tensor, down: Tensor, _: Any, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    """The hook of a module that gives what the product of two other matrices gives, too."""
+    return output + torch.nn.functional.linear(torch.nn.functional.linear(args[0], down), up)

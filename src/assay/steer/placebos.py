@@ -75,8 +75,9 @@ class Placebos:
     def likewise(self, arms: Arms) -> list[list[float]] | None:
         """(p, n) rises on the half reported of placebos that had the choice of layer and dose that the claim had.
 
-        At each layer a placebo may take every dose at which the mean KL of some of them keeps the cap; it takes layer
-        and dose at which its log odds rise the most on the half that is chosen on. None where there is one layer only.
+        At each layer a placebo may take every dose at which the mean KL of some of them keeps the cap. It takes the
+        layer at whose highest dose its log odds rise the most on the half that is chosen on, and there the dose at
+        which they do. None where there is one layer only.
         """
         if len(arms) < 2:
             return None
@@ -86,13 +87,16 @@ class Placebos:
         return self._known[key]
 
     def _likewise(self, arms: Arms) -> list[list[float]]:
-        open_to = [(arm, dose) for _, arm in arms for dose in self._kept(arm)]
+        doses = [self._kept(arm) for _, arm in arms]
         choosing, reporting = self._choosing().scored, self._reporting().scored
         found: list[list[float]] = []
         for number in self._numbers:
-            effects = [float(choosing.rise(arm.placebo(number), dose).mean()) for arm, dose in open_to]
-            arm, dose = open_to[int(np.argmax(effects))]
-            found.append(reporting.rise(arm.placebo(number), dose).tolist())
+            fakes = [arm.placebo(number) for _, arm in arms]
+            highest = [choosing.rise(fake, own[-1]).mean() for fake, own in zip(fakes, doses, strict=True)]
+            at = int(np.argmax(highest))
+            effects = [choosing.rise(fakes[at], dose).mean() for dose in doses[at][:-1]]
+            dose = doses[at][int(np.argmax([*effects, highest[at]]))]
+            found.append(reporting.rise(fakes[at], dose).tolist())
         return found
 
     def _kept(self, arm: Treatment) -> tuple[float, ...]:

@@ -174,12 +174,11 @@ class Told:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Weights that a finetune changed: ``updates`` (out, in) of a rank, the full one if left out, by the path of the
-    matrix in the model; the dose is their factor."""
+    """Weights that a finetune changed: of each matrix, by its path in the model, the ``updates`` are two factors, (out,
+    rank) and (rank, in), whose product is added to it; the dose is their factor."""
 
-    updates: Mapping[str, Float[Tensor, "out in"]]
+    updates: Mapping[str, tuple[Float[Tensor, "out rank"], Float[Tensor, "rank in"]]]
     start: int
-    rank: int | None = None
     doses: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 1.5)
     signed: bool = True
     before: Before | None = field(default=None, init=False)
@@ -189,26 +188,30 @@ class Tuned:
         """Within the block every matrix has ``dose`` times its update added to what it gives."""
         modules: Mapping[str, Any] = dict(subject.model.named_modules())
         with ExitStack() as stack:
-            for path, update in self.updates.items():
-                matrix = update.to(modules[path].weight) * dose
-                handle = modules[path].register_forward_hook(partial(also, matrix))
+            for path, (up, down) in self.updates.items():
+                weight = modules[path].weight
+                handle = modules[path].register_forward_hook(partial(also, up.to(weight) * dose, down.to(weight)))
                 stack.callback(handle.remove)
             yield
 
     @property
     def size(self) -> Hashable:
-        """The norms of the updates."""
-        return tuple((path, float(update.norm())) for path, update in self.updates.items())
+        """The norms of the updates, to four digits."""
+        return tuple((path, f"{product_norm(*factors):.4g}") for path, factors in self.updates.items())
 
     def placebo(self, seed: int) -> Tuned:
         """Random matrices of the same rank and norm in the place of the updates."""
         generator = torch.Generator().manual_seed(seed * 7919 + 13)
-        drawn: dict[str, Tensor] = {}
-        for path, update in self.updates.items():
-            (out, inner), rank = update.shape, self.rank or min(update.shape)
-            noise = torch.randn(out, rank, generator=generator) @ torch.randn(rank, inner, generator=generator)
-            drawn[path] = noise * (update.norm() / noise.norm())
+        drawn: dict[str, tuple[Tensor, Tensor]] = {}
+        for path, (up, down) in self.updates.items():
+            noise = torch.randn(up.shape, generator=generator), torch.randn(down.shape, generator=generator)
+            drawn[path] = noise[0] * (product_norm(up, down) / product_norm(*noise)), noise[1]
         return replace(self, updates=drawn)
+
+
+def product_norm(up: Float[Tensor, "out rank"], down: Float[Tensor, "rank in"]) -> float:
+    """Frobenius norm of the product, which is never made."""
+    return float(((up.T @ up) * (down @ down.T)).sum().clamp(min=0).sqrt())
 
 
 def _lengths(push: Push) -> NDArray[np.float32]:

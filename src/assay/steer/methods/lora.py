@@ -41,7 +41,7 @@ def make(kit: Kit, layer: int, name: str) -> Tuned:
             _loss(subject, batch.ids, batch.mask, begins).backward()
             optimizer.step()
         updates = {path: _update(module) for path, module in subject.model.named_modules() if hasattr(module, "lora_A")}
-    return Tuned(updates, 0, RANK)
+    return Tuned(updates, 0)
 
 
 def _loss(subject: Any, ids: Tensor, mask: Tensor, begins: list[int]) -> Tensor:
@@ -55,6 +55,6 @@ def _loss(subject: Any, ids: Tensor, mask: Tensor, begins: list[int]) -> Tensor:
 
 
 @torch.no_grad()
-def _update(module: Any) -> Tensor:
+def _update(module: Any) -> tuple[Tensor, Tensor]:
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-    return (b @ a * module.scaling["default"]).float().cpu()
+    return (b * module.scaling["default"]).float().cpu().clone(), a.float().cpu().clone()

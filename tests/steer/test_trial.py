@@ -400,7 +400,7 @@ def test_other_words_are_set_beside_nine_in_ten_placebos() -> None:
     assert list(found.off_target) == ["space", "french"]
     for place, name in enumerate(("space", "french"), start=1):
         means = drawn[:, place].mean(1)
-        expected = (own[place].mean(), np.quantile(means, 0.05), np.quantile(means, 0.95))
+        expected = {"rise": own[place].mean(), "lo": np.quantile(means, 0.05), "hi": np.quantile(means, 0.95)}
         assert found.off_target[name] == pytest.approx(expected)
     assert outcome(measured(own[0], drawn[:, 0]), 2.0, setting()).off_target == {}
 

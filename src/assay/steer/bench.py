@@ -160,10 +160,10 @@ class Bench:
         """The half that is reported, whose words of other behaviours are scored as well."""
         return self._half(self.rows[1], self.neutral.report, list(self.off_target.values()))
 
-    def scored(self, texts: Sequence[str]) -> Scored:
+    def scored(self, texts: Sequence[str], others: Sequence[Words] = ()) -> Scored:
         """Other prompts of the behaviour, scored by the same words, or by the same choices in their order."""
         behaviour = replace(self.behaviour, prompts=tuple(texts))
-        return Scored(Script(self.exact, behaviour), range(len(texts)))
+        return Scored(Script(self.exact, behaviour), range(len(texts)), others)
 
     def _half(self, rows: Sequence[int], windows: Any, others: Sequence[Words] = ()) -> Half:
         return Half(Scored(self.script, rows, others), Neutral(self.script, windows))

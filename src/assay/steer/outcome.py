@@ -52,7 +52,7 @@ class Outcome:
     slope: Estimate | None
     reversal: float | None
     curve: tuple[Point, ...]
-    off_target: dict[str, tuple[float, float, float]]
+    off_target: dict[str, dict[str, float]]
     check: CheckInput
     controls: tuple[CheckInput, ...]
 
@@ -95,7 +95,7 @@ def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -
         _slope(measured, dose, weights),
         _reversal(curve),
         curve,
-        _off_target(rises[1:].mean(1), drawn[:, 1:].mean(2), setting.others),
+        off_target(rises[1:].mean(1), drawn[:, 1:].mean(2), setting.others),
         _check(effect, nulls, reasons),
         _controls(null, means[:, 1:], reasons),
     )
@@ -224,8 +224,14 @@ def _reversal(curve: Sequence[Point]) -> float | None:
     return next((now.dose for now, then in pairwise(up) if then.effect.value < now.effect.value), None)
 
 
-def _off_target(
+def off_target(
     own: Float[NDArray[np.float64], " m"], drawn: Float[NDArray[np.float64], "k m"], others: Sequence[str]
-) -> dict[str, tuple[float, float, float]]:
+) -> dict[str, dict[str, float]]:
+    """Mean rise of the words of each of the others, between what one in twenty of the placebos falls below and what one
+    in twenty exceeds."""
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
-    return {name: (float(own[i]), float(low[i]), float(high[i])) for i, name in enumerate(others[: len(own)])}
+    rows = zip(own, low, high, strict=True)
+    return {
+        name: dict(zip(("rise", "lo", "hi"), map(float, row), strict=True))
+        for name, row in zip(others, rows, strict=False)
+    }

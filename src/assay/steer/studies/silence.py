@@ -17,9 +17,10 @@ from assay.steer.bench import Bench
 from assay.steer.harm import Neutral
 from assay.steer.holding import ALL, ONE, Held, held
 from assay.steer.methods import make
-from assay.steer.outcome import harm_of
+from assay.steer.outcome import harm_of, off_target
 from assay.steer.scoring import Scored
 from assay.steer.script import Read
+from assay.steer.studies.telling import aside
 from assay.steer.treatment import Pushes
 from assay.steer.trial import WHOLE
 
@@ -53,10 +54,11 @@ def run(bench: Bench) -> Found:
             "models park attention, at the layer it was found at or at all; what costs more than a KL of "
             f"{bench.request.kl_cap:g} nats on neutral text is not judged. The null is what one in twenty random "
             "directions, held in the same way, exceeds. Directions are fitted on the pairs; nothing is chosen on what "
-            "is reported.",
+            "is reported. Off target stands what happens to words of other concepts at the prompts that call for this "
+            "one, beside nine in ten random directions.",
         ],
     )
-    prompts = Prompts(bench.scored(behaviour.loaded), bench.scored(behaviour.prompts))
+    prompts = Prompts(bench.scored(behaviour.loaded, list(bench.off_target.values())), bench.scored(behaviour.prompts))
     gap = float(prompts.loaded.base.mean() - prompts.neutral.base.mean())
     means = _means(bench)
     arms = [(name, layer, where) for name in names for layer in bench.layers for where in (ONE, ALL)]
@@ -68,7 +70,7 @@ def run(bench: Bench) -> Found:
         measured = bench.part(f"{name}-{layer}-{where.replace(' ', '-')}", lambda h=hold: _measure(bench, h, prompts))
         _tell(found, bench, (name, layer, where), measured, prompts)
     found.summary |= {"gap": gap, "loaded": len(prompts.loaded), "neutral": len(prompts.neutral)}
-    found.tables = [_table(found.results, gap)]
+    found.tables = [_table(found.results, gap), *_aside(found.results)]
     found.panels = [_panel(found.results, where) for where in (ONE, ALL)]
     return found
 
@@ -80,17 +82,24 @@ def _means(bench: Bench) -> dict[SiteId, NDArray[np.float64]]:
 
 
 def _measure(bench: Bench, hold: Held, prompts: Prompts) -> dict[str, Any]:
-    """Log odds at all prompts, nats, with the direction held and with placebos; harm to neutral text."""
+    """Log odds at all prompts, nats, with the direction held and with placebos; ``aside``: mean rise of the words of
+    other concepts at the prompts that call for this one; harm to neutral text."""
     neutral: Neutral = bench.to_report.neutral
     fakes = bench.placebos.of(hold)
 
-    def odds(one: Held) -> list[list[float]]:
-        return [(scored.base + scored.rise(one, WHOLE)).tolist() for scored in prompts]
+    def tried(one: Held) -> tuple[list[list[float]], list[float]]:
+        rises = [scored.rises(one, WHOLE) for scored in prompts]
+        odds = [(scored.base + rise[0]).tolist() for scored, rise in zip(prompts, rises, strict=True)]
+        return odds, rises[0][1:].mean(1).tolist()
 
+    own = tried(hold)
+    drawn = bench.placebos.once("held", hold, WHOLE, lambda: [tried(fake) for fake in fakes])  # pyright: ignore[reportArgumentType]
     harm = neutral.harm(hold, WHOLE)
     return {
-        "odds": odds(hold),
-        "placebos": bench.placebos.once("odds", hold, WHOLE, lambda: [odds(fake) for fake in fakes]),  # pyright: ignore[reportArgumentType]
+        "odds": own[0],
+        "placebos": [odds for odds, _ in drawn],
+        "aside": own[1],
+        "placebo_aside": [aside for _, aside in drawn],
         "kl": harm.kl.tolist(),
         "loss": harm.loss.tolist(),
         "placebo_kl": bench.placebos.kl(hold, WHOLE),
@@ -138,6 +147,9 @@ def _tell(found: Found, bench: Bench, arm: tuple[str, int, str], measured: dict[
             ),
             "perplexity_ratio_random": float(np.exp(np.mean(measured["placebo_loss"]))),
             "by_corpus": by_corpus,
+            "off_target": off_target(
+                np.array(measured["aside"]), np.array(measured["placebo_aside"]), list(bench.off_target)
+            ),
             "verdict": None,
             "reason": "",
         }
@@ -202,6 +214,17 @@ def _table(results: list[dict[str, Any]], gap: float) -> Table:
         "perplexity",
     )
     return Table(f"What goes of a gap of {gap:.2f} nats, and what else", columns, rows)
+
+
+def _aside(results: list[dict[str, Any]]) -> list[Table]:
+    """What happens to the words of other concepts."""
+    names = list(results[0]["off_target"])
+    rows = [
+        [f"{row['method']}, layer {row['layer']}, {row['where']}", *(aside(row["off_target"][name]) for name in names)]
+        for row in results
+    ]
+    title = "Off target: rise of other concepts' words, nats (* outside of nine in ten placebos)"
+    return [Table(title, ("direction", *names), rows)] if names else []
 
 
 def _panel(results: list[dict[str, Any]], where: str) -> Panel:

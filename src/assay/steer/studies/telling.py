@@ -108,9 +108,7 @@ def _row(bench: Bench, one: Trialled) -> Row:
             {"dose": at.dose, **dict(zip(("effect", "lo", "hi"), at.effect.interval(), strict=True)), "kl": at.kl}
             for at in result.curve
         ],
-        "off_target": {
-            name: dict(zip(("rise", "lo", "hi"), three, strict=True)) for name, three in result.off_target.items()
-        },
+        "off_target": result.off_target,
         **written_shares(wrote),
         **_bounded("hits", one.rates.hits),
         "hits_null": number(one.rates.null.value),
@@ -194,7 +192,7 @@ def tables(results: Sequence[Row], untreated: Row) -> list[Table]:
     columns = ("method", "hits", "null", *_WRITTEN.values())
     made = [Table("The trial", _TRIAL, trial), Table("What it writes", columns, wrote)]
     if others := [row for row in known if row["off_target"]]:
-        rows = [[name, *(_aside(row["off_target"][name]) for row in others)] for name in others[0]["off_target"]]
+        rows = [[name, *(aside(row["off_target"][name]) for row in others)] for name in others[0]["off_target"]]
         title = "Off target: rise of other concepts' words, nats (* outside of nine in ten placebos)"
         made.append(Table(title, ("concept", *(row["method"] for row in others)), rows))
     return made
@@ -214,5 +212,6 @@ def _told(row: Row, name: str, lo: str = "", hi: str = "") -> str | None:
     return f"{value:.2f}" + ("" if low is None or high is None else f" [{low:.2f} {high:.2f}]")
 
 
-def _aside(one: Mapping[str, float]) -> str:
+def aside(one: Mapping[str, float]) -> str:
+    """How much words have risen, with a mark where that is outside of what placebos do."""
     return f"{one['rise']:+.2f}" + ("" if one["lo"] <= one["rise"] <= one["hi"] else " *")

@@ -1,4 +1,4 @@
-"""Vector arithmetic: happy - sad. Each word is what sentences with it have more of than sentences with other words."""
+"""Vector arithmetic: happy - sad. A word is what sentences have more of, from it on, than with others in its place."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from assay.steer.script import Read
 from assay.steer.treatment import Pushes
 
 CARRIERS = (
-    "One word: {}",
-    "The word is {}",
-    "This is about {}",
-    "{} and again {}",
-    "It has to do with {}",
-    "I think of {}",
+    "I feel {} today.",
+    "It was a {} day.",
+    "They said it was {}.",
+    "Everything seemed {} to her.",
+    "What a {} thing it is.",
+    "He looked {} when he came in.",
 )
 OTHERS = (
     "table",
@@ -43,11 +43,14 @@ def make(kit: Kit, layer: int, name: str) -> Pushes:
 
 
 def word_vector(kit: Kit, word: str, layer: int) -> Float[NDArray[np.float64], " d_model"]:
-    """Mean ``resid_post`` at the end of some sentences that end with the word, less that over other words."""
+    """Mean ``resid_post`` of some sentences with the word, from it on, less that with other words in its place."""
     site = SiteId(layer, "resid_post")
-    texts = [carrier.format(*[one] * carrier.count("{}")) for one in (word, *OTHERS) for carrier in CARRIERS]
-    rows = [Read(ids, len(ids) - 1) for ids in encode(kit.subject, texts)]
-    x = kit.means(rows, [site])[site].astype(np.float64).reshape(1 + len(OTHERS), len(CARRIERS), -1).mean(1)
+    texts = [carrier.format(one) for one in (word, *OTHERS) for carrier in CARRIERS]
+    before = [len(ids) for ids in encode(kit.subject, [carrier.partition(" {}")[0] for carrier in CARRIERS])]
+    begins = before * (1 + len(OTHERS))
+    rows = [Read(ids, first) for ids, first in zip(encode(kit.subject, texts), begins, strict=True)]
+    means = kit.means(rows, [site], "mean")[site].astype(np.float64)
+    x = means.reshape(1 + len(OTHERS), len(CARRIERS), -1).mean(1)
     return x[0] - x[1:].mean(0)
 
 

@@ -346,6 +346,15 @@ def test_a_finetune_is_what_its_adapters_did_and_learns_the_texts(
     layers = ladder.model.model.layers
     assert len(tuned.updates) == sum(isinstance(m, torch.nn.Linear) for m in layers.modules())
     assert count_hooks(ladder) == 0
+    rival = tuned.rival
+    assert rival is not None
+    assert (rival.rival, tuned.placebo(0).rival) == (None, None)
+    dry = [pair[1] for pair in warm().pairs]
+    with rival.applied(ladder, 1.0):
+        assert ladder.logits(ids) == pytest.approx(seen[1], abs=1e-4)
+        taught = text_loss(ladder, dry)
+    with tuned.applied(ladder, 1.0):
+        assert taught < text_loss(ladder, dry) - 0.3
     again = make("lora", kit_of(ladder, steps=0.5), 0)
     other = make("lora", kit_of(ladder, steps=0.5, seed=1), 0)
     assert isinstance(again, Tuned)

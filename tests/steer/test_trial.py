@@ -215,6 +215,7 @@ def measured(
         "rises": [list(rise)],
         "placebos": np.asarray(placebos)[:, None].tolist(),
         "likewise": None,
+        "rival": None,
         "kl": tokens.tolist(),
         "loss": np.linspace(-0.1, 0.3, len(tokens)).tolist(),
         "placebo_kl": [0.1, 0.3],
@@ -303,6 +304,16 @@ def test_placebos_that_had_the_choice_decide_where_they_are_the_highest() -> Non
     assert set(high.nulls) == {"random", "random, chosen"}
     assert high.nulls["random, chosen"].value == pytest.approx(likewise.mean(1).max())
     assert verdict(high) == ("refuted", "does not beat its best null (random, chosen) by 0.02")
+
+
+def test_what_a_finetune_on_the_other_side_does_is_a_null() -> None:
+    rise, null = 1.5 + noise(), drawn_placebos()
+    low = outcome(measured(rise, null, rival=(noise(seed=3) - 1).tolist()), 2.0, setting())
+    assert verdict(low) == ("supported", "beats its best null (random) by more than 0.02")
+    rival = 1.6 + noise(seed=3)
+    high = outcome(measured(rise, null, rival=rival.tolist()), 2.0, setting())
+    assert high.nulls["trained on the other side"].value == pytest.approx(rival.mean())
+    assert verdict(high) == ("refuted", "does not beat its best null (trained on the other side) by 0.02")
 
 
 def test_placebos_that_pose_as_claims_are_held_against_the_others() -> None:

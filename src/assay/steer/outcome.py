@@ -17,6 +17,7 @@ from assay.stats.proportion import wilson
 from assay.stats.undecided import too_few_documents
 from assay.steer.trial import array
 
+RIVAL = "trained on the other side"
 SCALE = 10.0  # nats; the rule's margin of .02 of the range is .2 nats
 
 
@@ -33,11 +34,11 @@ class Outcome:
     """What a treatment did on the half reported. Log odds are in nats.
 
     ``effect``: mean rise over prompts; ``nulls``: the 95th percentile of the placebos' means, and of those that were
-    given the same choice; all with resamples of the prompts. ``wrong_way``: share of prompts that fall. ``kl`` and
-    ``ratio`` (of perplexities) on neutral text, ``by_corpus`` too. ``slope``: nats per unit of dose; ``reversal``: the
-    dose up to which more does more, None where it is so throughout or there are no doses. ``off_target``: mean rise of
-    other behaviours' words, by name, with the placebos' 5th and 95th percentile. What begins with ``placebo`` is the
-    mean of placebos.
+    given the same choice, and what a finetune's rival did; all with resamples of the prompts. ``wrong_way``: share of
+    prompts that fall. ``kl`` and ``ratio`` (of perplexities) on neutral text, ``by_corpus`` too. ``slope``: nats per
+    unit of dose; ``reversal``: the dose up to which more does more, None where it is so throughout or there are no
+    doses. ``off_target``: mean rise of other behaviours' words, by name, with the placebos' 5th and 95th percentile.
+    What begins with ``placebo`` is the mean of placebos.
     """
 
     effect: Estimate
@@ -79,6 +80,9 @@ def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -
     if measured["likewise"] is not None:
         likewise = array(measured, "likewise")
         nulls["random, chosen"] = _fence(likewise, weights @ likewise.T)
+    if measured.get("rival") is not None:
+        rival = array(measured, "rival")
+        nulls[RIVAL] = Estimate(float(rival.mean()), weights @ rival)
     kl, ratio, by_corpus = harm_of(measured, setting)
     reasons = (*too_few_documents(len(rise), "prompts"), *_over(measured, dose, kl, setting.cap))
     curve = _curve(measured, weights)

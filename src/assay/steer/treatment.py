@@ -175,10 +175,14 @@ class Told:
 @dataclass(frozen=True, eq=False)
 class Tuned:
     """Weights that a finetune changed: of each matrix, by its path in the model, the ``updates`` are two factors, (out,
-    rank) and (rank, in), whose product is added to it; the dose is their factor."""
+    rank) and (rank, in), whose product is added to it; the dose is their factor.
+
+    ``rival``: what the same finetune does on the texts without the behaviour.
+    """
 
     updates: Mapping[str, tuple[Float[Tensor, "out rank"], Float[Tensor, "rank in"]]]
     start: int
+    rival: Tuned | None = None
     doses: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 1.5)
     signed: bool = True
     before: Before | None = field(default=None, init=False)
@@ -206,7 +210,7 @@ class Tuned:
         for path, (up, down) in self.updates.items():
             noise = torch.randn(up.shape, generator=generator), torch.randn(down.shape, generator=generator)
             drawn[path] = noise[0] * (product_norm(up, down) / product_norm(*noise)), noise[1]
-        return replace(self, updates=drawn)
+        return replace(self, updates=drawn, rival=None)
 
 
 def product_norm(up: Float[Tensor, "out rank"], down: Float[Tensor, "rank in"]) -> float:

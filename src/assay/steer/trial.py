@@ -21,7 +21,7 @@ from assay.steer.continuing import Borders, Writer, Written
 from assay.steer.half import Half
 from assay.steer.many import Many
 from assay.steer.placebos import Arms, Placebos, allowed
-from assay.steer.treatment import Pushes, Treatment
+from assay.steer.treatment import Pushes, Treatment, Tuned
 
 WHOLE = 1.0  # the dose of what has none
 _AT_ONCE = 20  # placebos that write side by side
@@ -85,10 +85,11 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
 
     ``rises``: (k, n) of the behaviour's log odds and of those of the others scored beside it, nats; ``placebos`` (p, k,
     n) the same; ``kl``, ``loss`` by token of neutral text; ``placebo_kl`` and ``placebo_loss``: means of some;
-    ``curve``: (n,) by dose.
+    ``curve``: (n,) by dose; ``rival``: (n,) of a finetune's rival, where it has one.
     """
     treatment, dose, scored = chosen.treatment, chosen.measured_dose, half.scored
     harm = half.neutral.harm(treatment, dose)
+    rival = treatment.rival if isinstance(treatment, Tuned) else None
     doses = [*(-one for one in reversed(treatment.doses) if treatment.signed), *treatment.doses]
     return {
         "layer": chosen.layer,
@@ -101,6 +102,7 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
         "placebo_kl": placebos.kl(treatment, dose),
         "placebo_loss": placebos.loss(treatment, dose),
         "curve": [[one, scored.rise(treatment, one).tolist()] for one in doses],
+        "rival": None if rival is None else scored.rise(rival, dose).tolist(),
     }
 
 

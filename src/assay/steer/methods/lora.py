@@ -21,15 +21,21 @@ RANK, STEPS, BATCH, RATE = 4, 40, 8, 1e-3
 def make(kit: Kit, layer: int, name: str) -> Tuned:
     """Train on the texts with the behaviour, next token by next token; what the weights changed by is the treatment.
 
-    Adapters of rank 4 beside every matrix, Adam at 1e-3, 40 steps of 8 texts.
+    Adapters of rank 4 beside every matrix, Adam at 1e-3, 40 steps of 8 texts. Its rival learns the other text of each
+    pair in the same way: that any finetune on such texts changes what is scored is not the behaviour's doing.
 
     Raises:
         UsageError: the behaviour has no replies to learn.
     """
     if kit.behaviour.of == REQUESTS:
         raise UsageError(f"the concept {kit.behaviour.name} has requests and no replies, so none can be learnt")
+    return Tuned(_learnt(kit, 0), 0, Tuned(_learnt(kit, 1), 0))
+
+
+def _learnt(kit: Kit, side: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Updates after training on that text of each pair."""
     subject = kit.subject
-    texts = kit.script.read([pair[0] for pair in kit.behaviour.pairs])
+    texts = kit.script.read([pair[side] for pair in kit.behaviour.pairs])
     rng = np.random.default_rng([kit.seed, 79])
     with adapters(subject, range(subject.n_layers), RANK, kit.seed) as added:
         optimizer = torch.optim.AdamW(list(added.parameters.values()), RATE, weight_decay=0.0)
@@ -40,8 +46,7 @@ def make(kit: Kit, layer: int, name: str) -> Tuned:
             begins = [texts[chosen[row]].begins for row in batch.rows]
             _loss(subject, batch.ids, batch.mask, begins).backward()
             optimizer.step()
-        updates = {path: _update(module) for path, module in subject.model.named_modules() if hasattr(module, "lora_A")}
-    return Tuned(updates, 0)
+        return {path: _update(module) for path, module in subject.model.named_modules() if hasattr(module, "lora_A")}
 
 
 def _loss(subject: Any, ids: Tensor, mask: Tensor, begins: list[int]) -> Tensor:

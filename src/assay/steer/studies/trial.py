@@ -168,8 +168,9 @@ def _notes(bench: Bench) -> list[str]:
         f"Layer and dose are chosen on {choosing} prompts, under a KL of {bench.request.kl_cap:g} nats on neutral "
         f"text; what is reported is of {reporting} others. The null is what one in twenty of {bench.size.placebos} "
         "placebos exceeds: random directions of the same length at the same place, neutral text in the place of an "
-        "instruction, random changes of the same size in the place of a finetune; and, where a layer was chosen, as "
-        "many random directions that were given the same choice.",
+        "instruction, random changes of the same size in the place of a finetune; where a layer was chosen, as many "
+        "random directions that were given the same choice; and of a finetune what the same on the other text of each "
+        "pair does.",
         "A dose of 1 adds a vector as long as the median residual of its layer (iti: the spread of each head; lora: "
         "the whole finetune). No word that is scored stands in what is learnt from.",
     ]

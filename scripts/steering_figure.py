@@ -26,12 +26,12 @@ def draw(found: Mapping[str, Any]) -> str:
 def _ranks(found: Mapping[str, Any], y: alt.Y) -> alt.LayerChart:
     rows = [{"method": name, **one["rank"]} for name, one in found["methods"].items()]
     base = alt.Chart(alt.Data(values=rows)).encode(y=y)
-    x = alt.X("value:Q", axis=alt.Axis(title="mean rank over concepts (1 is best)", tickCount=6))
-    x = x.scale(domain=[1, len(rows)], nice=False)
+    scale = alt.Scale(domain=[0.5, len(rows) + 0.5], nice=False, zero=False)
+    x = alt.X("value:Q", axis=alt.Axis(title="mean rank over concepts (1 is best)", tickCount=6), scale=scale)
     return _panel(
         [
             base.mark_rule(color=GRID).encode(x=alt.XValue(0), x2=alt.XValue(_WIDTHS[0])),
-            base.mark_rule(color=BLUE, strokeWidth=2, opacity=0.6).encode(x=alt.X("lo:Q"), x2="hi:Q"),
+            base.mark_rule(color=BLUE, strokeWidth=2, opacity=0.6).encode(x=alt.X("lo:Q", scale=scale), x2="hi:Q"),
             base.mark_point(filled=True, size=60, color=BLUE, opacity=1).encode(x=x),
         ],
         0,

@@ -223,3 +223,49 @@ def test_readme_quotes_how_well_natural_values_are_told_and_how_far_answers_foll
     assert f"rank correlation {ranks[0]} and {ranks[1]}" in page
     tenfold = [row for row in reports["strata"] if row["regime"] == "int10"]
     assert f"it reads {sum(row['read'] for row in tenfold)} of {sum(row['readable'] for row in tenfold)}," in readme
+
+
+@pytest.fixture(scope="module")
+def steering() -> dict[str, Any]:
+    return json.loads((FINDINGS / "steering.json").read_text(encoding="utf-8"))
+
+
+def test_the_tables_of_steering_are_those_of_the_trials(steering: dict[str, Any]) -> None:
+    page = (FINDINGS / "steering.md").read_text(encoding="utf-8")
+    tables = script("steering_page").tables(steering)
+    assert set(tables) == {"ranks", "effects", "harm", "writes"}
+    for name, table in tables.items():
+        assert table in page, name
+
+
+def test_steering_ranks_every_method_on_ten_concepts_or_more(steering: dict[str, Any]) -> None:
+    """The mean rank is that of the effects, counted here by how many do better; no claim stands above the cap."""
+    from assay.steer.methods import METHODS
+
+    assert set(steering["methods"]) == set(METHODS)
+    assert len({concept["concept"] for concept in steering["concepts"]}) >= 10
+    places: dict[str, list[float]] = {name: [] for name in METHODS}
+    for concept in steering["concepts"]:
+        assert {row["method"] for row in concept["results"]} == set(METHODS)
+        counted = [row for row in concept["results"] if row["effect"] is not None and row["kl_lo"] <= 0.5]
+        for row in counted:
+            places[row["method"]].append(1 + sum(other["effect"] > row["effect"] for other in counted))
+            assert row["null_hi"] == pytest.approx(max(row["nulls"].values()), abs=1e-4)
+            if row["verdict"] == "supported":
+                assert row["effect"] > row["null_hi"]
+    for name, own in places.items():
+        if len(own) == len(steering["concepts"]):
+            assert steering["methods"][name]["rank"]["value"] == pytest.approx(np.mean(own), abs=1e-6)
+    ranks = [one["rank"]["value"] for one in steering["methods"].values()]
+    assert ranks == sorted(ranks)
+
+
+def test_steering_finds_what_it_set_out_to_find(steering: dict[str, Any]) -> None:
+    """Happy minus sad beats its nulls on words that it has not seen, below the cap; a random direction does not."""
+    [sentiment] = [concept for concept in steering["concepts"] if concept["concept"] == "sentiment"]
+    rows = {row["method"]: row for row in sentiment["results"]}
+    for name in ("arithmetic", "mean_diff"):
+        assert rows[name]["verdict"] == "supported"
+        assert rows[name]["lo"] > rows[name]["null_hi"]
+        assert rows[name]["kl"] < 0.5
+    assert rows["random"]["verdict"] == "refuted"

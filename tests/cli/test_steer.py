@@ -85,7 +85,7 @@ def test_the_contract_holds_and_the_files_can_be_taken_elsewhere(assay, root: Pa
     shared = {
         (row["layer"], row["dose"]) for row in result["results"] if row["method"] in ("mean_diff", "lat", "random")
     }
-    assert result["summary"]["controls"]["n"] == 20 * (2 + len(shared))  # vectors of one length have the same placebos
+    assert result["summary"]["controls"]["n"] == 10 * (2 + len(shared))  # vectors of one length have the same placebos
     best = max(
         (row for row in result["results"] if row["method"] in ("mean_diff", "lat", "random")),
         key=lambda row: row["effect"],
@@ -110,7 +110,7 @@ def test_a_run_is_shown_as_it_was_printed(assay, root: Path, mood: str) -> None:
     stored = open_run("last", root).result()
     for part in (stored["title"], *(table["title"] for table in stored["tables"])):
         assert part in printed.out
-    assert "of 20 placebos that posed as claims" in printed.out
+    assert "of 10 placebos that posed as claims" in printed.out
     assert "placebos that posed" in open_run("last", root).file("page.html").read_text("utf-8")
     doses = sorted({one["dose"] for one in stored["continuations"]})
     assert doses == [-0.8, -0.6, -0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8]

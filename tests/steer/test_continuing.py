@@ -219,7 +219,7 @@ def test_vectors_of_placebos_write_side_by_side(bench: Bench) -> None:
     found = write(Chosen(pushes, 1, 2.0, ()), bench.written, rows, bench.borders, placebos)
     assert np.shape(found["placebo_hits"]) == (22, 3)
     own = told(bench.written.write(rows, pushes, 2.0), bench.borders)
-    assert found == own | {"placebo_hits": found["placebo_hits"]}
+    assert found == own | {"placebo_hits": found["placebo_hits"], "rival_hits": None}
     none = Chosen(pushes, 1, None, ())
     assert (
         write(none, bench.written, rows, bench.borders, placebos)["texts"]

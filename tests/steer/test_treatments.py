@@ -228,6 +228,14 @@ def test_placebos_are_drawn_evenly() -> None:
     assert np.abs(drawn.T @ drawn / 2000 - np.eye(width) / width).max() < 6 / (width * np.sqrt(2000))
 
 
+def test_vectors_of_one_length_have_the_same_placebos_whatever_their_directions() -> None:
+    """To four digits: their lengths in float32 differ by what they were scaled by."""
+    for length in (0.02, 3.0, 1234.0, 54321.0):
+        sizes = {push(2, 64, seed, length).size for seed in range(30)}
+        assert len(sizes) == 1
+        assert push(2, 64, 0, 1.002 * length).size not in sizes
+
+
 def test_a_placebo_of_text_is_one_that_means_nothing_here() -> None:
     others = tuple(Before(f"text {i}") for i in range(3))
     told = Told(Before("Be warm."), others)

@@ -215,6 +215,7 @@ def measured(
         "rises": [list(rise)],
         "placebos": np.asarray(placebos)[:, None].tolist(),
         "likewise": None,
+        "posing": np.asarray(placebos)[:2].tolist(),
         "rival": None,
         "kl": tokens.tolist(),
         "loss": np.linspace(-0.1, 0.3, len(tokens)).tolist(),
@@ -306,29 +307,35 @@ def test_placebos_that_had_the_choice_decide_where_they_are_the_highest() -> Non
     assert verdict(high) == ("refuted", "does not beat its best null (random, chosen) by 0.02")
 
 
-def test_what_a_finetune_on_the_other_side_does_is_a_null() -> None:
+def test_what_a_finetune_and_its_rival_do_on_average_is_a_null() -> None:
     rise, null = 1.5 + noise(), drawn_placebos()
-    low = outcome(measured(rise, null, rival=(noise(seed=3) - 1).tolist()), 2.0, setting())
+    low = outcome(measured(rise, null, rival=[(noise(seed=3) - 1.5).tolist()]), 2.0, setting())
     assert verdict(low) == ("supported", "beats its best null (random) by more than 0.02")
-    rival = 1.6 + noise(seed=3)
-    high = outcome(measured(rise, null, rival=rival.tolist()), 2.0, setting())
-    assert high.nulls["trained on the other side"].value == pytest.approx(rival.mean())
-    assert verdict(high) == ("refuted", "does not beat its best null (trained on the other side) by 0.02")
+    rival = 1.3 + noise(seed=3)
+    high = outcome(measured(rise, null, rival=[rival.tolist()]), 2.0, setting())
+    assert high.nulls["trained on either side"].value == pytest.approx((rise.mean() + rival.mean()) / 2)
+    assert verdict(high) == ("refuted", "does not beat its best null (trained on either side) by 0.02")
+    aside = np.stack([rise, np.full(24, 5.0)])
+    numbers = measured(rise, null, rival=[rival.tolist(), [9.0] * 24])
+    numbers |= {"rises": aside.tolist(), "placebos": np.stack([null, null], 1).tolist()}
+    found = outcome(numbers, 2.0, setting(others=("space",))).off_target["space"]
+    assert found == pytest.approx({"rise": 5.0, "lo": null.mean(1).min(), "hi": 7.0})
 
 
-def test_placebos_that_pose_as_claims_are_held_against_the_others() -> None:
-    null = drawn_placebos()
-    found = outcome(measured(2 + noise(), null), 2.0, setting())
-    assert len(found.controls) == 20
-    means = null.mean(1)
-    for one, control in enumerate(found.controls):
-        assert control.score == pytest.approx(means[one] / SCALE)
-        assert control.nulls["random"] == pytest.approx(np.delete(means, one).max() / SCALE)
+def test_further_placebos_pose_as_claims() -> None:
+    null, posing = drawn_placebos(), drawn_placebos(10, seed=8)
+    posing[4] += 5
+    found = outcome(measured(2 + noise(), null, posing=posing.tolist()), 2.0, setting())
+    assert len(found.controls) == 10
+    for one, control in zip(posing, found.controls, strict=True):
+        assert control.score == pytest.approx(one.mean() / SCALE)
+        assert control.nulls["random"] == pytest.approx(null.mean(1).max() / SCALE)
         assert control.nulls["untreated"] == 0
-    apart = null.copy()
-    apart[4] += 5
-    judged = judge_check({0: found.check}, dict(enumerate(outcome(measured(noise(), apart), 2.0, setting()).controls)))
-    assert judged.summary.passed == 1
+    assert judge_check({0: found.check}, dict(enumerate(found.controls))).summary.passed == 1
+    every = outcome(measured(2 + noise(), null, posing=(posing + 5).tolist()), 2.0, setting())
+    judged = judge_check({0: every.check}, dict(enumerate(every.controls)))
+    assert judged.summary.passed == 10
+    assert judged.summary.void
 
 
 def test_the_share_that_goes_the_wrong_way() -> None:
@@ -411,7 +418,7 @@ def test_other_words_are_set_beside_nine_in_ten_placebos() -> None:
     assert list(found.off_target) == ["space", "french"]
     for place, name in enumerate(("space", "french"), start=1):
         means = drawn[:, place].mean(1)
-        expected = {"rise": own[place].mean(), "lo": np.quantile(means, 0.05), "hi": np.quantile(means, 0.95)}
+        expected = {"rise": own[place].mean(), "lo": means.min(), "hi": means.max()}
         assert found.off_target[name] == pytest.approx(expected)
     assert outcome(measured(own[0], drawn[:, 0]), 2.0, setting()).off_target == {}
 
@@ -419,20 +426,26 @@ def test_other_words_are_set_beside_nine_in_ten_placebos() -> None:
 def test_rates_are_shares_of_hits_with_what_few_placebos_exceed() -> None:
     rng = np.random.default_rng(6)
     hits, plain, drawn = rng.random(24) < 0.8, rng.random(24) < 0.1, rng.random((20, 24)) < 0.15
-    wrote = {"hits": hits.tolist(), "placebo_hits": drawn.tolist()}
+    wrote = {"hits": hits.tolist(), "placebo_hits": drawn.tolist(), "rival_hits": None}
     found = rates(wrote, {"hits": plain.tolist()}, setting())
-    assert (found.hits.value, found.untreated.value) == (hits.mean(), plain.mean())
-    assert found.null.value == drawn.mean(1).max()
+    assert (found.hits.value, found.nulls["untreated"].value) == (hits.mean(), plain.mean())
+    assert found.nulls["random"].value == drawn.mean(1).max()
     weights = document_weights(24, 400, 0)
     assert found.hits.replicates == pytest.approx(weights @ hits / 24)
-    assert found.null.replicates == pytest.approx((weights @ drawn.T / 24).max(1))
+    assert found.nulls["random"].replicates == pytest.approx((weights @ drawn.T / 24).max(1))
     assert judge_check({0: found.check}, {}).claims[0].verdict == "supported"
     below = rates({**wrote, "hits": drawn[3].tolist()}, {"hits": plain.tolist()}, setting())
     assert judge_check({0: below.check}, {}).claims[0].verdict == "refuted"
-    few = rates({"hits": [True] * 19, "placebo_hits": [[False] * 19] * 20}, {"hits": [False] * 19}, setting())
+    less = {"hits": [True] * 19, "placebo_hits": [[False] * 19] * 20, "rival_hits": None}
+    few = rates(less, {"hits": [False] * 19}, setting())
     assert judge_check({0: few.check}, {}).claims[0].reason == "19 prompts; 20 are needed"
     plainly = rates({**wrote, "hits": hits.tolist()}, {"hits": hits.tolist()}, setting())
     assert judge_check({0: plainly.check}, {}).claims[0].verdict == "refuted"  # no more than untreated
+    over = rates(wrote, {"hits": plain.tolist()}, setting(), ("the KL is above the cap",))
+    assert judge_check({0: over.check}, {}).claims[0].reason == "the KL is above the cap"
+    rival = rates({**wrote, "rival_hits": hits.tolist()}, {"hits": plain.tolist()}, setting())
+    assert rival.nulls["trained on either side"].value == hits.mean()
+    assert judge_check({0: rival.check}, {}).claims[0].verdict == "refuted"
 
 
 def test_what_is_measured_is_both_signs_and_every_dose() -> None:
@@ -451,6 +464,7 @@ def test_what_is_measured_is_both_signs_and_every_dose() -> None:
     assert found["kl"] == pytest.approx([0.2, 0.6])
     assert found["loss"] == pytest.approx([0.1, 0.3])
     assert np.shape(found["placebos"]) == (20, 2, 2)
+    assert np.shape(found["posing"]) == (10, 2)
     told_of = Told(Before("x"), (Before("y"),))
     [chosen_told] = [choose([(None, told_of)], reporting, CAP)]
     assert measure(chosen_told, reporting, placebos)["curve"] == []
@@ -472,10 +486,20 @@ def test_halves_share_no_prompt_and_no_document(bench: Bench) -> None:
     assert len({(window.corpus, window.document) for window in windows}) == len(windows) == 16
     measured_on = {ids for ids in bench.neutral.measure}
     assert not measured_on & {window.ids for window in windows}
-    assert len(set(bench.neutral.others)) == 20
+    assert len(set(bench.neutral.others)) == 30  # in the place of an instruction, and to pose as claims
     assert list(bench.off_target) == sorted(bench.off_target)
     assert len(other.scored.words) == 1 + len(bench.off_target)
     assert len(one.scored.words) == 1
+
+
+def test_words_that_are_scored_for_the_behaviour_are_no_words_of_others(ladder: Any, bench: Bench) -> None:
+    own = warm(more=("his", "her", "people"), less=("river", "house", "street"))
+    less = Bench(ladder, own, SteerRequest(effort="smoke"), lambda m, share=None: None).off_target
+    [every, left] = [set(words["second_person"][1].tolist()) for words in (bench.off_target, less)]
+    gone = {ladder.tokenizer.decode([token]).strip() for token in every - left}
+    assert {"his", "her", "people"} <= gone <= {"his", "her", "hers", "people"}
+    assert left < every
+    assert less["past_tense"][1].tolist() == bench.off_target["past_tense"][1].tolist()
 
 
 def test_the_seed_draws_the_halves(ladder: Any) -> None:

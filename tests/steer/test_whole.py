@@ -114,7 +114,7 @@ def test_it_runs_whole_and_stores_what_it_found(done: ConceptOutcome) -> None:
     assert claims == [one["claim"] for one in result["findings"]]
     assert len(claims) == 6
     assert result["summary"]["setting"]["prompts"] == {"choose": 20, "report": 20}
-    assert result["summary"]["controls"]["n"] == 60
+    assert result["summary"]["controls"]["n"] == 30
     shown = result["continuations"]
     assert {one["method"] for one in shown} == set(TRIED)
     assert len({one["dose"] for one in shown if one["method"] == "mean_diff"}) == 17
@@ -231,6 +231,26 @@ def test_every_other_method_runs_whole(ladder: Subject, tmp_path: Path) -> None:
     assert rows["few_shot"]["slope"] is None
     kept = {file.stem for file in (tmp_path / result["run"] / "directions").iterdir()}
     assert kept - {"warm.iti"} == {f"warm.{name}" for name in ("ccs", "arithmetic", "neuron")}
+
+
+def test_doses_that_are_asked_for_are_those_of_a_finetune_too(ladder: Subject, tmp_path: Path) -> None:
+    request = asked(tmp_path, methods=("lora",), doses=(0.1, 0.3))
+    outcome = steer(request, subject=ladder, behaviour=warm())
+    [row] = outcome.result["results"]
+    assert [at["dose"] for at in row["curve"]] == [-0.3, -0.1, 0, 0.1, 0.3]
+    assert set(row["nulls"]) == {"random", "trained on either side"}
+    assert row["null_hi"] == pytest.approx(max(row["nulls"].values()))
+
+
+def test_no_gap_is_undecided_and_breaks_nothing(ladder: Subject, tmp_path: Path) -> None:
+    request = asked(tmp_path, experiment="silence", methods=None, layers=(1,))
+    outcome = steer(request, subject=ladder, behaviour=warm(loaded=warm().prompts))
+    rows = outcome.result["results"]
+    assert [row["method"] for row in rows[::2]] == ["mean_diff", "logistic", "random"]
+    assert {row["verdict"] for row in rows} == {"undecided"}
+    assert {row["silenced"] for row in rows} == {None}
+    spec = open_run(outcome.result["run"], tmp_path).spec
+    assert spec["resolved"]["methods"] == ["mean_diff", "logistic", "random"]
 
 
 def refused(request: SteerRequest, **more: Any) -> str:

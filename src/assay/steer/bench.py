@@ -24,13 +24,13 @@ from assay.steer.harm import Neutral
 from assay.steer.kit import Kit
 from assay.steer.neutral import NeutralText, neutral_text
 from assay.steer.outcome import Setting
-from assay.steer.placebos import Placebos
+from assay.steer.placebos import Placebos, posing
 from assay.steer.request import SteerRequest
 from assay.steer.scoring import Scored, Words, scored_words
 from assay.steer.script import Script
 from assay.steer.treatment import Pushes
 from assay.steer.trial import told
-from assay.text.behaviours import Behaviour, behaviour_names, load_behaviour
+from assay.text.behaviours import Behaviour, behaviour_names, load_behaviour, stems
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -79,7 +79,7 @@ class Bench:
     @cached_property
     def neutral(self) -> NeutralText:
         self.progress("cutting neutral text")
-        return neutral_text(self.exact, self.size.windows, self.size.placebos, self.seed)
+        return neutral_text(self.exact, self.size.windows, self.size.placebos + posing(self.size.placebos), self.seed)
 
     @cached_property
     def kit(self) -> Kit:
@@ -137,16 +137,19 @@ class Bench:
 
     @cached_property
     def off_target(self) -> dict[str, Words]:
-        """Words of the other behaviours of the package that are scored by next words at texts, by name."""
+        """Words of the other behaviours of the package that are scored by next words at texts, by name; without those
+        that are scored for this behaviour."""
         found: dict[str, Words] = {}
         if self.behaviour.style == "chat" or self.behaviour.choices:
             return found
+        own = stems((*self.behaviour.more, *self.behaviour.less))
         for name in behaviour_names():
             other = load_behaviour(name)
             if name != self.behaviour.name and other.style != "chat" and not other.choices:
+                more, less = (tuple(w for w in side if not stems([w]) & own) for side in (other.more, other.less))
                 try:
-                    found[name] = scored_words(self.exact, other)
-                except UsageError:  # too few of its words are tokens of this model
+                    found[name] = scored_words(self.exact, replace(other, more=more, less=less))
+                except UsageError:  # too few of its words are left, or are tokens of this model
                     continue
         return found
 

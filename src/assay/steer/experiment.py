@@ -46,7 +46,8 @@ def steer(
         first = (*request.models, *experiment.models, request.model)[0]
         subject = load(first, request.dtype, request.device, progress)
     bench = Bench(subject, behaviour, request, progress)
-    resolved = {"layers": list(bench.layers), "methods": list(request.asked_methods), "size": request.size._asdict()}
+    methods = request.methods or experiment.methods or request.asked_methods
+    resolved = {"layers": list(bench.layers), "methods": list(methods), "size": request.size._asdict()}
     bench.writer = RunWriter.take_up(
         runs_root(request.out),
         "steer",

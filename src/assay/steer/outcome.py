@@ -17,7 +17,7 @@ from assay.stats.proportion import wilson
 from assay.stats.undecided import too_few_documents
 from assay.steer.trial import array
 
-RIVAL = "trained on the other side"
+EITHER = "trained on either side"  # what a finetune and its rival do on average is not the behaviour's doing
 SCALE = 10.0  # nats; the rule's margin of .02 of the range is .2 nats
 
 
@@ -34,11 +34,11 @@ class Outcome:
     """What a treatment did on the half reported. Log odds are in nats.
 
     ``effect``: mean rise over prompts; ``nulls``: the 95th percentile of the placebos' means, and of those that were
-    given the same choice, and what a finetune's rival did; all with resamples of the prompts. ``wrong_way``: share of
-    prompts that fall. ``kl`` and ``ratio`` (of perplexities) on neutral text, ``by_corpus`` too. ``slope``: nats per
-    unit of dose; ``reversal``: the dose up to which more does more, None where it is so throughout or there are no
-    doses. ``off_target``: mean rise of other behaviours' words, by name, with the placebos' 5th and 95th percentile.
-    What begins with ``placebo`` is the mean of placebos.
+    given the same choice, and what a finetune and its rival did on average; all with resamples of the prompts.
+    ``wrong_way``: share of prompts that fall. ``kl`` and ``ratio`` (of perplexities) on neutral text, ``by_corpus``
+    too. ``slope``: nats per unit of dose; ``reversal``: the dose up to which more does more, None where it is so
+    throughout or there are no doses. ``off_target``: mean rise of other behaviours' words, by name, with what one
+    placebo in twenty falls below and exceeds. What begins with ``placebo`` is the mean of placebos.
     """
 
     effect: Estimate
@@ -80,9 +80,9 @@ def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -
     if measured["likewise"] is not None:
         likewise = array(measured, "likewise")
         nulls["random, chosen"] = _fence(likewise, weights @ likewise.T)
-    if measured.get("rival") is not None:
-        rival = array(measured, "rival")
-        nulls[RIVAL] = Estimate(float(rival.mean()), weights @ rival)
+    either = None if measured["rival"] is None else (rises + array(measured, "rival")) / 2
+    if either is not None:
+        nulls[EITHER] = Estimate(float(either[0].mean()), weights @ either[0])
     kl, ratio, by_corpus = harm_of(measured, setting)
     reasons = (*too_few_documents(len(rise), "prompts"), *_over(measured, dose, kl, setting.cap))
     curve = _curve(measured, weights)
@@ -99,37 +99,46 @@ def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -
         _slope(measured, dose, weights),
         _reversal(curve),
         curve,
-        off_target(rises[1:].mean(1), drawn[:, 1:].mean(2), setting.others),
+        off_target(
+            rises[1:].mean(1),
+            np.vstack([drawn[:, 1:].mean(2), *([] if either is None else [either[1:].mean(1)])]),
+            setting.others,
+        ),
         _check(effect, nulls, reasons),
-        _controls(null, means[:, 1:], reasons),
+        _controls(array(measured, "posing"), nulls["random"], weights, reasons),
     )
 
 
 class Rates(NamedTuple):
-    """Share of hits among continuations, of the placebos that few exceed, and of the untreated model."""
+    """Share of hits among continuations; ``nulls``: of the placebos what one in twenty exceeds, the untreated model's
+    share, and what a finetune and its rival have on average."""
 
     hits: Estimate
-    null: Estimate
-    untreated: Estimate
+    nulls: Mapping[str, Estimate]
     check: CheckInput
 
 
-def rates(wrote: Mapping[str, Any], untreated: Mapping[str, Any], setting: Setting) -> Rates:
-    """Scores of what :func:`assay.steer.trial.write` gave. Several continuations of a prompt stay together."""
+def rates(
+    wrote: Mapping[str, Any], untreated: Mapping[str, Any], setting: Setting, reasons: tuple[str, ...] = ()
+) -> Rates:
+    """Scores of what :func:`assay.steer.trial.write` gave; ``reasons`` not to judge the treatment count here too."""
     hits, plain, drawn = array(wrote, "hits"), array(untreated, "hits"), array(wrote, "placebo_hits")
     weights = _shares(len(hits), setting)
     means = weights @ np.vstack([hits, plain, drawn]).T
     score, base = Estimate(float(hits.mean()), means[:, 0]), Estimate(float(plain.mean()), means[:, 1])
     fence = _fence(drawn, means[:, 2:])
     nulls = {"random": fence, "untreated": base}
+    if wrote["rival_hits"] is not None:
+        either = (hits + array(wrote, "rival_hits")) / 2
+        nulls[EITHER] = Estimate(float(either.mean()), weights @ either)
     check = CheckInput(
         score.value,
         {name: one.value for name, one in nulls.items()},
         score.replicates,
         {name: one.replicates for name, one in nulls.items()},
-        too_few_documents(len(hits), "prompts"),
+        tuple(dict.fromkeys((*too_few_documents(len(hits), "prompts"), *reasons))),
     )
-    return Rates(score, fence, base, check)
+    return Rates(score, nulls, check)
 
 
 def _shares(count: int, setting: Setting) -> Float[NDArray[np.float64], "b n"]:
@@ -186,15 +195,13 @@ def _check(effect: Estimate, nulls: Mapping[str, Estimate], reasons: tuple[str, 
 
 
 def _controls(
-    null: Float[NDArray[np.float64], "k n"], means: Float[NDArray[np.float64], "b k"], reasons: tuple[str, ...]
+    posing: Float[NDArray[np.float64], "c n"],
+    null: Estimate,
+    weights: Float[NDArray[np.float64], "b n"],
+    reasons: tuple[str, ...],
 ) -> tuple[CheckInput, ...]:
-    """Each placebo as a claim, against the others."""
-    found: list[CheckInput] = []
-    for one in range(len(null)):
-        rest = np.arange(len(null)) != one
-        effect = Estimate(float(null[one].mean()), means[:, one])
-        found.append(_check(effect, {"random": _fence(null[rest], means[:, rest])}, reasons))
-    return tuple(found)
+    """Further placebos as claims, against the null of those that claims are held against."""
+    return tuple(_check(Estimate(float(one.mean()), weights @ one), {"random": null}, reasons) for one in posing)
 
 
 def _curve(measured: Mapping[str, Any], weights: Float[NDArray[np.float64], "b n"]) -> tuple[Point, ...]:
@@ -231,9 +238,9 @@ def _reversal(curve: Sequence[Point]) -> float | None:
 def off_target(
     own: Float[NDArray[np.float64], " m"], drawn: Float[NDArray[np.float64], "k m"], others: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Mean rise of the words of each of the others, between what one in twenty of the placebos falls below and what one
-    in twenty exceeds."""
-    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    """Mean rise of the words of each of the others, between what one more placebo falls below with a chance of one in
+    twenty, and what it exceeds with such a chance."""
+    low, high = -exceeded_by_few(-drawn.T), exceeded_by_few(drawn.T)
     rows = zip(own, low, high, strict=True)
     return {
         name: dict(zip(("rise", "lo", "hi"), map(float, row), strict=True))

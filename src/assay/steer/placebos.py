@@ -34,6 +34,7 @@ class Placebos:
     ) -> None:
         self.count, self.cap = count, cap
         self._numbers = [seed * _APART + number for number in range(count)]
+        self._posing = [seed * _APART + count + number for number in range(posing(count))]
         self._choosing, self._reporting = choosing, reporting
         self._known: dict[Hashable, Any] = {}
 
@@ -60,6 +61,12 @@ class Placebos:
         return self.once(
             "rises", treatment, dose, lambda: [scored.rises(fake, dose).tolist() for fake in self.of(treatment)]
         )
+
+    def pose(self, treatment: Treatment, dose: float) -> list[list[float]]:
+        """(c, n) rises on the half reported of further placebos, which pose as claims against these."""
+        scored = self._reporting().scored
+        fakes = [treatment.placebo(number) for number in self._posing]
+        return self.once("pose", treatment, dose, lambda: [scored.rise(fake, dose).tolist() for fake in fakes])
 
     def kl(self, treatment: Treatment, dose: float) -> list[float]:
         """Mean KL on the neutral text of the half reported, of some placebos."""
@@ -109,6 +116,11 @@ class Placebos:
         """Mean KL and loss of some placebos."""
         harms = [half.neutral.harm(fake, dose) for fake in self.of(treatment)[:_SAMPLE]]
         return [float(one.kl.mean()) for one in harms], [float(one.loss.mean()) for one in harms]
+
+
+def posing(count: int) -> int:
+    """How many further placebos pose as claims, beside so many that claims are held against."""
+    return count // 2
 
 
 def allowed(doses: Sequence[float], keeps: Callable[[float], bool]) -> int:

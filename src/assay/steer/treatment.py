@@ -218,9 +218,12 @@ def product_norm(up: Float[Tensor, "out rank"], down: Float[Tensor, "rank in"]) 
     return float(((up.T @ up) * (down @ down.T)).sum().clamp(min=0).sqrt())
 
 
-def _lengths(push: Push) -> NDArray[np.float32]:
+def _lengths(push: Push) -> NDArray[np.float64]:
+    """Of each block, to four digits."""
     parts = push.vector.reshape(*push.vector.shape[:-1], push.blocks, -1)
-    return np.round(np.linalg.norm(parts, axis=-1), 4)
+    lengths = np.linalg.norm(parts, axis=-1).astype(np.float64)
+    scale = 10.0 ** (3 - np.floor(np.log10(np.maximum(lengths, 1e-30))))
+    return np.round(lengths * scale) / scale
 
 
 def _like(vector: NDArray[np.float32], blocks: int, rng: np.random.Generator) -> NDArray[np.float32]:

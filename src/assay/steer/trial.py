@@ -84,8 +84,8 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
     """What the chosen treatment and its placebos do on the other half, as plain numbers.
 
     ``rises``: (k, n) of the behaviour's log odds and of those of the others scored beside it, nats; ``placebos`` (p, k,
-    n) the same; ``kl``, ``loss`` by token of neutral text; ``placebo_kl`` and ``placebo_loss``: means of some;
-    ``curve``: (n,) by dose; ``rival``: (n,) of a finetune's rival, where it has one.
+    n) the same; ``posing``: (c, n) of further placebos; ``rival``: (k, n) of that of a finetune; ``kl``, ``loss`` by
+    token of neutral text; ``placebo_kl`` and ``placebo_loss``: means of some; ``curve``: (n,) by dose.
     """
     treatment, dose, scored = chosen.treatment, chosen.measured_dose, half.scored
     harm = half.neutral.harm(treatment, dose)
@@ -97,12 +97,13 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
         "tried": [list(one) for one in chosen.tried],
         "rises": scored.rises(treatment, dose).tolist(),
         "placebos": placebos.rises(treatment, dose),
+        "posing": placebos.pose(treatment, dose),
         "kl": harm.kl.tolist(),
         "loss": harm.loss.tolist(),
         "placebo_kl": placebos.kl(treatment, dose),
         "placebo_loss": placebos.loss(treatment, dose),
         "curve": [[one, scored.rise(treatment, one).tolist()] for one in doses],
-        "rival": None if rival is None else scored.rise(rival, dose).tolist(),
+        "rival": None if rival is None else scored.rises(rival, dose).tolist(),
     }
 
 
@@ -113,7 +114,9 @@ def write(chosen: Chosen, writer: Writer, rows: Sequence[int], borders: Borders,
     hits = placebos.once(
         "hits", treatment, dose, lambda: _placebo_hits(placebos.of(treatment), dose, writer, rows, borders)
     )
-    return told(own, borders) | {"placebo_hits": hits}
+    rival = treatment.rival if isinstance(treatment, Tuned) else None
+    rivals = None if rival is None else _hits(writer.write(rows, rival, dose), borders).tolist()
+    return told(own, borders) | {"placebo_hits": hits, "rival_hits": rivals}
 
 
 def _placebo_hits(

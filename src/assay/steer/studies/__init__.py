@@ -10,12 +10,14 @@ class Experiment(NamedTuple):
     """One experiment, or what the verb does without one.
 
     ``module``: of this package, in which ``run(bench)`` stands. ``heeds``: the options that it takes beside those that
-    all take; what it would ignore is refused. ``models``: those that it is carried out on, unless others are asked for.
+    all take; what it would ignore is refused. ``methods`` and ``models``: those that it takes unless others are asked
+    for; none where it is the request that says.
     """
 
     module: str
     about: str
     heeds: str = ""
+    methods: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
 
 
@@ -25,9 +27,16 @@ USUAL = Experiment("trial", "every method at its best layer and dose, beside pla
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "silence": Experiment(
-        "silence", "a direction held still: does the behaviour go, and what else?", "methods position model kl_cap"
+        "silence",
+        "a direction held still: does the behaviour go, and what else?",
+        "methods position model kl_cap",
+        ("mean_diff", "logistic", "random"),
     ),
     "scale": Experiment(
-        "scale", "the same trial over models of several sizes", "methods models position where kl_cap doses pad", LADDER
+        "scale",
+        "the same trial over models of several sizes",
+        "methods models position where kl_cap doses pad",
+        ("mean_diff", "actadd", "random"),
+        LADDER,
     ),
 }

@@ -13,17 +13,16 @@ from assay.model import load
 from assay.steer.bench import Bench
 from assay.steer.outcome import Outcome, outcome
 from assay.steer.request import SteerRequest
-from assay.steer.studies import LADDER
+from assay.steer.studies import EXPERIMENTS, LADDER
 from assay.steer.studies.trial import trial
 
-METHODS = ("mean_diff", "actadd", "random")
 _FEWEST = 5  # models that a correlation is told of
 
 
 def run(bench: Bench) -> Found:
     """Every method on every model, each with layers of its own; the first model is the one that was asked for."""
     behaviour, request = bench.behaviour, bench.request
-    names, methods = request.models or LADDER, request.methods or METHODS
+    names, methods = request.models or LADDER, request.methods or EXPERIMENTS["scale"].methods
     if behaviour.style == "chat":
         raise UsageError(f"the concept {behaviour.name} needs models that chat; take one of style text for scale")
     found = Found(

@@ -20,11 +20,10 @@ from assay.steer.methods import make
 from assay.steer.outcome import harm_of, off_target
 from assay.steer.scoring import Scored
 from assay.steer.script import Read
-from assay.steer.studies.telling import aside
+from assay.steer.studies import EXPERIMENTS
+from assay.steer.studies.telling import aside, bounded
 from assay.steer.treatment import Pushes
 from assay.steer.trial import WHOLE
-
-METHODS = ("mean_diff", "logistic", "random")
 
 
 class Prompts(NamedTuple):
@@ -41,7 +40,7 @@ def run(bench: Bench) -> Found:
         raise UsageError(
             f"the concept {behaviour.name} has no prompts that call for it; silencing needs some in 'loaded'"
         )
-    names = bench.request.methods or METHODS
+    names = bench.request.methods or EXPERIMENTS["silence"].methods
     for name in names:
         if name not in PROBES:
             raise UsageError(f"{name} gives no direction of the residual that could be held; take {', '.join(PROBES)}")
@@ -180,25 +179,28 @@ def _drawn(bench: Bench, prompts: Prompts) -> list[NDArray[np.float64]]:
 
 
 def _shares(bench: Bench, measured: dict[str, Any], prompts: Prompts) -> NDArray[np.float64]:
-    """(1 + p, 1 + b) share of the gap that goes: of the direction, then of placebos; of all prompts, then resampled."""
+    """(1 + p, 1 + b) share of the gap that goes: of the direction, then of placebos; of all prompts, then resampled.
+
+    NaN where there is no gap.
+    """
     on_loaded, on_neutral = _drawn(bench, prompts)
     base = on_loaded @ prompts.loaded.base - on_neutral @ prompts.neutral.base
     every = [measured["odds"], *measured["placebos"]]
     gaps = np.stack([on_loaded @ np.array(loaded) - on_neutral @ np.array(neutral) for loaded, neutral in every])
-    return 1 - gaps / base
+    return 1 - np.divide(gaps, base, out=np.full(gaps.shape, np.nan), where=base != 0)
 
 
 def _table(results: list[dict[str, Any]], gap: float) -> Table:
     rows = [
         [
             f"{row['method']}, layer {row['layer']}, {row['where']}",
-            f"{row['silenced']:.2f} [{row['lo']:.2f} {row['hi']:.2f}]",
+            bounded(row, "silenced", "lo", "hi"),
             row["null_hi"],
             row["loaded"],
             row["neutral"],
-            f"{row['kl']:.2f} [{row['kl_lo']:.2f} {row['kl_hi']:.2f}]",
+            bounded(row, "kl"),
             row["kl_random"],
-            f"{row['perplexity_ratio']:.2f} [{row['perplexity_ratio_lo']:.2f} {row['perplexity_ratio_hi']:.2f}]",
+            bounded(row, "perplexity_ratio"),
             row["perplexity_ratio_random"],
         ]
         for row in results

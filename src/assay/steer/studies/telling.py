@@ -56,7 +56,7 @@ def tell(found: Found, bench: Bench, one: Trialled) -> None:
             f"{one.name}{place}{dose}: what it writes shows {bench.behaviour.name}, and is coherent",
             "share of hits",
             *one.rates.hits.interval(),
-            nulls={"random": one.rates.null.value, "untreated": one.rates.untreated.value},
+            nulls={name: null.value for name, null in one.rates.nulls.items()},
             check=one.rates.check,
             **common,
         ),
@@ -111,7 +111,7 @@ def _row(bench: Bench, one: Trialled) -> Row:
         "off_target": result.off_target,
         **written_shares(wrote),
         **_bounded("hits", one.rates.hits),
-        "hits_null": number(one.rates.null.value),
+        "hits_null": number(max(null.value for name, null in one.rates.nulls.items() if name != "untreated")),
         "verdict": None,
         "reason": "",
     }
@@ -169,17 +169,17 @@ def tables(results: Sequence[Row], untreated: Row) -> list[Table]:
             row["method"],
             row["layer"],
             None if row["dose"] is None else f"{row['dose']:g}",
-            _told(row, "effect", "lo", "hi"),
+            bounded(row, "effect", "lo", "hi"),
             row["null_hi"],
-            _told(row, "kl"),
+            bounded(row, "kl"),
             row.get("kl_random"),
-            _told(row, "perplexity_ratio"),
+            bounded(row, "perplexity_ratio"),
             row.get("perplexity_ratio_random"),
-            _told(row, "wrong_way"),
+            bounded(row, "wrong_way"),
             row.get("wrong_way_random"),
-            _told(row, "slope"),
+            bounded(row, "slope"),
             None if row.get("reversal") is None else f"{row['reversal']:g}",
-            _told(row, "agreement"),
+            bounded(row, "agreement"),
             row.get("agreement_null"),
         ]
         for row in results
@@ -187,7 +187,8 @@ def tables(results: Sequence[Row], untreated: Row) -> list[Table]:
     known = [row for row in results if row["effect"] is not None]
     rows = [*known, untreated | {"method": "untreated", "hits_null": None}]
     wrote = [
-        [row["method"], _told(row, "hits"), row["hits_null"], *(_told(row, name) for name in _WRITTEN)] for row in rows
+        [row["method"], bounded(row, "hits"), row["hits_null"], *(bounded(row, name) for name in _WRITTEN)]
+        for row in rows
     ]
     columns = ("method", "hits", "null", *_WRITTEN.values())
     made = [Table("The trial", _TRIAL, trial), Table("What it writes", columns, wrote)]
@@ -205,7 +206,8 @@ _TRIAL = (
 _WRITTEN = {"shows": "shows it", "coherent": "coherent", "words": "its words"}
 
 
-def _told(row: Row, name: str, lo: str = "", hi: str = "") -> str | None:
+def bounded(row: Row, name: str, lo: str = "", hi: str = "") -> str | None:
+    """A figure of a row with its interval; None where there is none."""
     value, low, high = (row.get(key) for key in (name, lo or f"{name}_lo", hi or f"{name}_hi"))
     if value is None:
         return None

@@ -21,7 +21,7 @@ from assay.steer.methods import METHODS, make
 from assay.steer.methods.registry import VECTOR
 from assay.steer.outcome import outcome, rates
 from assay.steer.studies.telling import Trialled, file_name, panels, tables, tell, unscored, written_shares
-from assay.steer.treatment import Pushes, Treatment
+from assay.steer.treatment import Pushes, Treatment, Tuned
 from assay.steer.trial import WHOLE, Chosen, choose, measure, write
 
 SHOWN = 4  # prompts whose continuations are shown at every dose
@@ -51,11 +51,8 @@ def run(bench: Bench) -> Found:
         rows = bench.rows[1]
         wrote = bench.part(f"{name}-writes", partial(write, chosen, bench.written, rows, bench.borders, bench.placebos))
         one = outcome(measured, chosen.dose, bench.setting)
-        tell(
-            found,
-            bench,
-            Trialled(name, chosen, measured["tried"], one, rates(wrote, bench.untreated, bench.setting), wrote),
-        )
+        shares = rates(wrote, bench.untreated, bench.setting, one.check.reasons)
+        tell(found, bench, Trialled(name, chosen, measured["tried"], one, shares, wrote))
         found.more["continuations"] += bench.part(f"{name}-shown", partial(_shown, bench, name, chosen))
         if (direction := _direction(bench, name, chosen)) is not None:
             bench.kept[name] = direction
@@ -99,7 +96,7 @@ def _arms(bench: Bench, name: str) -> list[tuple[int | None, Treatment]]:
     doses = bench.request.doses
     if doses is None:
         return arms
-    return [(layer, replace(arm, doses=doses) if isinstance(arm, Pushes) else arm) for layer, arm in arms]
+    return [(layer, replace(arm, doses=doses) if isinstance(arm, Pushes | Tuned) else arm) for layer, arm in arms]
 
 
 def _shown(bench: Bench, name: str, chosen: Chosen) -> list[dict[str, Any]]:
@@ -169,8 +166,9 @@ def _notes(bench: Bench) -> list[str]:
         f"text; what is reported is of {reporting} others. The null is what one in twenty of {bench.size.placebos} "
         "placebos exceeds: random directions of the same length at the same place, neutral text in the place of an "
         "instruction, random changes of the same size in the place of a finetune; where a layer was chosen, as many "
-        "random directions that were given the same choice; and of a finetune what the same on the other text of each "
-        "pair does.",
+        "random directions that chose too, the layer by its highest dose and then the dose; and of a finetune what it "
+        "and the same on the other text of each pair do on average. What is written is held against placebos at the "
+        "same place alone.",
         "A dose of 1 adds a vector as long as the median residual of its layer (iti: the spread of each head; lora: "
         "the whole finetune). No word that is scored stands in what is learnt from.",
     ]

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from steering_figure import draw
 
+from assay.referee import exceeded_by_few
 from assay.stats import interval, spearman
 from assay.store import Run, open_run
 
@@ -40,7 +40,7 @@ Rows = Sequence[Mapping[str, Any]]
 def told(run: Run) -> dict[str, Any]:
     """What is kept of a run."""
     result = run.result()
-    summary = {name: result["summary"][name] for name in ("concept", "untreated", "controls")}
+    summary = {name: result["summary"][name] for name in ("concept", "untreated")}
     rows: list[dict[str, Any]] = []
     for row in result["results"]:
         own = {name: row.get(name) for name in KEPT}
@@ -106,9 +106,9 @@ def of_method(method: str, concepts: Rows) -> dict[str, Any]:
     rows = [in_order(concept, [method])[0] for concept in concepts]
     known = [row for row in rows if row["effect"] is not None]
     prompts = [in_order(concept, ["prompt"])[0] for concept in concepts]
+    pairs = [(row, other) for row, other in zip(rows, prompts, strict=True) if counts(row) and counts(other)]
     aside = [not one["lo"] <= one["rise"] <= one["hi"] for row in known for one in row["off_target"].values()]
     placebos = np.array([row["placebo_hits"] for row in known]).mean(0)
-    pairs = [(row, other) for row, other in zip(rows, prompts, strict=True) if row["effect"] is not None]
     return {
         "concepts": len(known),
         "supported": sum(row["verdict"] == "supported" for row in known),
@@ -122,7 +122,7 @@ def of_method(method: str, concepts: Rows) -> dict[str, Any]:
         "aside": float(np.mean(aside)) if aside else None,
         "layers": dict(Counter(str(row["layer"]) for row in known if row["layer"] is not None)),
         "hits": over_concepts(np.array([row["hits"] for row in known])),
-        "hits_null": float(np.sort(placebos)[-1 - len(placebos) // 20]),
+        "hits_null": float(exceeded_by_few(placebos[None])[0]),
         "coherent": float(np.mean([row["coherent"] for row in known])),
         "published": PUBLISHED.get(method),
     }
@@ -144,7 +144,6 @@ def found_in(runs: Sequence[Run]) -> dict[str, Any]:
         "concordance": {"effect": concordance(by_effect), "hits": concordance(by_hits)},
         "untreated": over_concepts(np.array([concept["untreated"] for concept in concepts])),
         "agreement": related(both),
-        "controls": [sum(concept["controls"][name] for concept in concepts) for name in ("n", "passed")],
     }
 
 
@@ -243,6 +242,8 @@ def _written(one: Mapping[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
+    from steering_figure import draw
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+")
     given = parser.parse_args()

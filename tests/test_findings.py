@@ -261,11 +261,22 @@ def test_steering_ranks_every_method_on_ten_concepts_or_more(steering: dict[str,
 
 
 def test_steering_finds_what_it_set_out_to_find(steering: dict[str, Any]) -> None:
-    """Happy minus sad beats its nulls on words that it has not seen, below the cap; a random direction does not."""
+    """Happy minus sad beats its nulls on words that it has not seen, below the cap; a random direction never does."""
     [sentiment] = [concept for concept in steering["concepts"] if concept["concept"] == "sentiment"]
     rows = {row["method"]: row for row in sentiment["results"]}
     for name in ("arithmetic", "mean_diff"):
         assert rows[name]["verdict"] == "supported"
         assert rows[name]["lo"] > rows[name]["null_hi"]
         assert rows[name]["kl"] < 0.5
-    assert rows["random"]["verdict"] == "refuted"
+    for concept in steering["concepts"]:
+        assert [row["verdict"] == "supported" for row in concept["results"] if row["method"] == "random"] == [False]
+
+
+def test_readme_quotes_on_how_many_concepts_a_method_is_supported(steering: dict[str, Any]) -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    counted = {name: steering["methods"][name]["supported"] for name in ("mean_diff", "prompt", "random")}
+    assert len(steering["concepts"]) == 10
+    names = {0: "none", 10: "all"} | {count: str(count) for count in range(1, 10)}
+    told = [names[counted[name]] for name in ("mean_diff", "prompt")]
+    sentence = "Over ten concepts the mean difference is supported on {}, a prompt on {}, a random direction that may"
+    assert f"{sentence.format(*told)} choose on {names[counted['random']]}" in readme

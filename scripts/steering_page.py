@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +80,12 @@ def in_order(concept: Mapping[str, Any], methods: Sequence[str]) -> Rows:
     return [rows[method] for method in methods]
 
 
-def over_concepts(values: Floats) -> dict[str, float]:
-    """The mean with its bounds from concepts drawn again; those without a value are left out."""
-    known = values[~np.isnan(values)]
+def over_concepts(values: Sequence[float] | Floats, of: Callable[..., Any] = np.mean) -> dict[str, float]:
+    """The mean, or another measure, with its bounds from concepts drawn again."""
+    known = np.asarray(values, np.float64)
     drawn = np.random.default_rng([SEED, 91]).integers(len(known), size=(DRAWS, len(known)))
-    return dict(zip(("value", "lo", "hi"), map(float, interval(known.mean(), known[drawn].mean(1))), strict=True))
+    found = interval(float(of(known)), of(known[drawn], axis=1))
+    return dict(zip(("value", "lo", "hi"), map(float, found), strict=True))
 
 
 def concordance(table: Floats) -> dict[str, float]:
@@ -107,30 +108,38 @@ def of_method(method: str, concepts: Rows) -> dict[str, Any]:
     known = [row for row in rows if row["effect"] is not None]
     prompts = [in_order(concept, ["prompt"])[0] for concept in concepts]
     pairs = [(row, other) for row, other in zip(rows, prompts, strict=True) if counts(row) and counts(other)]
-    aside = [not one["lo"] <= one["rise"] <= one["hi"] for row in known for one in row["off_target"].values()]
+    aside = [
+        float(np.mean([not one["lo"] <= one["rise"] <= one["hi"] for one in row["off_target"].values()]))
+        for row in known
+        if row["off_target"]
+    ]
     placebos = np.array([row["placebo_hits"] for row in known]).mean(0)
     return {
         "concepts": len(known),
         "supported": sum(row["verdict"] == "supported" for row in known),
-        "effect": float(np.median([row["effect"] for row in known])),
+        "effect": over_concepts([row["effect"] for row in known], np.median),
         "null": float(np.median([row["null_hi"] for row in known])),
         "above_prompt": sum(row["lo"] > other["hi"] for row, other in pairs),
         "below_prompt": sum(row["hi"] < other["lo"] for row, other in pairs),
-        "kl": float(np.median([row["kl"] for row in known])),
-        "perplexity_ratio": float(np.median([row["perplexity_ratio"] for row in known])),
-        "wrong_way": float(np.mean([row["wrong_way"] for row in known])),
-        "aside": float(np.mean(aside)) if aside else None,
+        "kl": over_concepts([row["kl"] for row in known], np.median),
+        "perplexity_ratio": over_concepts([row["perplexity_ratio"] for row in known], np.median),
+        "wrong_way": over_concepts([row["wrong_way"] for row in known]),
+        "aside": over_concepts(aside) if aside else None,
         "layers": dict(Counter(str(row["layer"]) for row in known if row["layer"] is not None)),
-        "hits": over_concepts(np.array([row["hits"] for row in known])),
+        "hits": over_concepts([row["hits"] for row in known]),
         "hits_null": float(exceeded_by_few(placebos[None])[0]),
-        "coherent": float(np.mean([row["coherent"] for row in known])),
+        "coherent": over_concepts([row["coherent"] for row in known]),
         "published": PUBLISHED.get(method),
     }
 
 
 def found_in(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything on the page."""
-    concepts = sorted((told(run) for run in runs), key=lambda one: one["concept"])
+    return over_all(sorted((told(run) for run in runs), key=lambda one: one["concept"]))
+
+
+def over_all(concepts: Rows) -> dict[str, Any]:
+    """Everything on the page, from what was kept of each run."""
     methods = [row["method"] for row in concepts[0]["results"]]
     by_effect, by_hits = (ranks(concepts, methods, name) for name in ("effect", "hits"))
     found = {method: of_method(method, concepts) for method in methods}
@@ -142,7 +151,7 @@ def found_in(runs: Sequence[Run]) -> dict[str, Any]:
         "concepts": concepts,
         "methods": dict(sorted(found.items(), key=lambda item: item[1]["rank"]["value"])),
         "concordance": {"effect": concordance(by_effect), "hits": concordance(by_hits)},
-        "untreated": over_concepts(np.array([concept["untreated"] for concept in concepts])),
+        "untreated": over_concepts([concept["untreated"] for concept in concepts]),
         "agreement": related(both),
     }
 
@@ -223,7 +232,7 @@ def _ranked(one: Mapping[str, Any]) -> list[str]:
     return [
         bounded(one["rank"], 1),
         f"{one['supported']} of {one['concepts']}",
-        figure(one["effect"]),
+        bounded(one["effect"]),
         figure(one["null"]),
         str(one["above_prompt"]),
         str(one["below_prompt"]),
@@ -233,12 +242,12 @@ def _ranked(one: Mapping[str, Any]) -> list[str]:
 
 def _harmed(one: Mapping[str, Any]) -> list[str]:
     layers = ", ".join(f"{layer}: {count}" for layer, count in sorted(one["layers"].items(), key=lambda at: int(at[0])))
-    aside = "–" if one["aside"] is None else f"{one['aside']:.0%}".replace("%", " %")
-    return [figure(one["kl"]), figure(one["perplexity_ratio"]), figure(one["wrong_way"]), aside, layers or "–"]
+    names = ("kl", "perplexity_ratio", "wrong_way", "aside")
+    return [*("–" if one[name] is None else bounded(one[name]) for name in names), layers or "–"]
 
 
 def _written(one: Mapping[str, Any]) -> list[str]:
-    return [bounded(one["hits"]), figure(one["hits_null"]), figure(one["coherent"]), bounded(one["rank_hits"], 1)]
+    return [bounded(one["hits"]), figure(one["hits_null"]), bounded(one["coherent"]), bounded(one["rank_hits"], 1)]
 
 
 if __name__ == "__main__":

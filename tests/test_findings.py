@@ -260,6 +260,12 @@ def test_steering_ranks_every_method_on_ten_concepts_or_more(steering: dict[str,
     assert ranks == sorted(ranks)
 
 
+def test_what_is_told_of_each_method_follows_from_the_trials(steering: dict[str, Any]) -> None:
+    again = script("steering_page").over_all(steering["concepts"])
+    assert list(again["methods"]) == list(steering["methods"])
+    assert again == steering
+
+
 def test_steering_finds_what_it_set_out_to_find(steering: dict[str, Any]) -> None:
     """Happy minus sad beats its nulls on words that it has not seen, below the cap; a random direction never does."""
     [sentiment] = [concept for concept in steering["concepts"] if concept["concept"] == "sentiment"]

@@ -64,9 +64,10 @@ class Placebos:
 
     def pose(self, treatment: Treatment, dose: float) -> list[list[float]]:
         """(c, n) rises on the half reported of further placebos, which pose as claims against these."""
-        scored = self._reporting().scored
-        fakes = [treatment.placebo(number) for number in self._posing]
-        return self.once("pose", treatment, dose, lambda: [scored.rise(fake, dose).tolist() for fake in fakes])
+        scored, numbers = self._reporting().scored, self._posing
+        return self.once(
+            "pose", treatment, dose, lambda: [scored.rise(treatment.placebo(n), dose).tolist() for n in numbers]
+        )
 
     def kl(self, treatment: Treatment, dose: float) -> list[float]:
         """Mean KL on the neutral text of the half reported, of some placebos."""

@@ -220,6 +220,8 @@ def test_vectors_of_placebos_write_side_by_side(bench: Bench) -> None:
     assert np.shape(found["placebo_hits"]) == (22, 3)
     own = told(bench.written.write(rows, pushes, 2.0), bench.borders)
     assert found == own | {"placebo_hits": found["placebo_hits"], "rival_hits": None}
+    fake = told(bench.written.write(rows, placebos.of(pushes)[21], 2.0), bench.borders)
+    assert found["placebo_hits"][21] == fake["hits"]
     none = Chosen(pushes, 1, None, ())
     assert (
         write(none, bench.written, rows, bench.borders, placebos)["texts"]
@@ -234,7 +236,26 @@ def test_a_model_that_says_nothing_has_written_nothing(ladder: Subject, monkeypa
     assert written.likelihood.tolist() == written.repetition.tolist() == [0.0] * 4
 
 
-def test_the_same_lots_are_drawn_whatever_the_treatment(bench: Bench) -> None:
+def test_of_several_continuations_of_a_prompt_its_share_of_hits_counts(bench: Bench) -> None:
+    """Three lots of each prompt, the first of them that of a single one; a placebo's are counted as the claim's are."""
+    pushes, rows = push(1, bench.exact.d_model, 2, 3.0), bench.rows[1][:4]
+    placebos = Placebos(20, lambda: bench.to_choose, lambda: bench.to_report, 0.5)
+    either = Borders(-9.0, 0.2, None)
+    writer = Writer(bench.script, bench.subject, 6, draws=3)
+    found = write(Chosen(pushes, 1, 1.0, ()), writer, rows, either, placebos)
+    texts = np.reshape(found["texts"], (3, 4))
+    assert texts[0].tolist() == Writer(bench.script, bench.subject, 6).write(rows, pushes, 1.0).texts
+    assert len(set(found["texts"])) == 12
+    shares = np.array(found["placebo_hits"])
+    assert set(np.round(3 * shares.ravel(), 6)) <= {0, 1, 2, 3}
+    for number, fake in enumerate(placebos.of(pushes)):
+        hits = told(writer.write(rows, fake, 1.0), either)["hits"]
+        assert shares[number] == pytest.approx(np.reshape(hits, (3, 4)).mean(0)), number
+    assert 0 < np.mean(found["coherent"]) < 1
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_the_same_lots_are_drawn_whatever_the_treatment(bench: Bench, draws: int) -> None:
     """A vector of no length writes what the untreated model writes, as the claim and as any of the placebos."""
     rows = bench.rows[1][:4]
     nothing = Pushes((Push(SiteId(1, "resid_post"), np.zeros(bench.exact.d_model, np.float32)),))
@@ -246,7 +267,7 @@ def test_the_same_lots_are_drawn_whatever_the_treatment(bench: Bench) -> None:
             texts.append(own(self, *asked).texts)
             return own(self, *asked)
 
-    writer = Watched(bench.script, bench.subject, TOKENS)
+    writer = Watched(bench.script, bench.subject, TOKENS, draws=draws)
     placebos = Placebos(2, lambda: bench.to_choose, lambda: bench.to_report, 0.5)
     with np.errstate(invalid="ignore"):
         write(Chosen(nothing, 1, 1.0, ()), writer, rows, Borders(-9.0, 1.0, None), placebos)

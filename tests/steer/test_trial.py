@@ -438,6 +438,10 @@ def test_rates_are_shares_of_hits_with_what_few_placebos_exceed() -> None:
     assert judge_check({0: below.check}, {}).claims[0].verdict == "refuted"
     less = {"hits": [True] * 19, "placebo_hits": [[False] * 19] * 20, "rival_hits": None}
     few = rates(less, {"hits": [False] * 19}, setting())
+    twice = wrote | {"hits": [*hits.tolist(), *plain.tolist()]}  # one continuation of each prompt, then another
+    several = rates(twice, {"hits": [False] * 48}, setting())
+    assert several.hits.value == pytest.approx((hits.mean() + plain.mean()) / 2)
+    assert several.hits.replicates == pytest.approx(weights @ (hits.astype(float) + plain) / 48)
     assert judge_check({0: few.check}, {}).claims[0].reason == "19 prompts; 20 are needed"
     plainly = rates({**wrote, "hits": hits.tolist()}, {"hits": hits.tolist()}, setting())
     assert judge_check({0: plainly.check}, {}).claims[0].verdict == "refuted"  # no more than untreated

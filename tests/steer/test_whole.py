@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from assay.core.direction import Direction
 from assay.core.ids import SiteId, UnitId
@@ -21,9 +22,9 @@ from assay.model import Subject
 from assay.steer import request as requests
 from assay.steer.bench import Bench
 from assay.steer.experiment import steer
-from assay.steer.methods import METHODS
+from assay.steer.methods import METHODS, make
 from assay.steer.request import SteerRequest
-from assay.steer.treatment import Push, Pushes
+from assay.steer.treatment import Push, Pushes, Treatment
 from assay.store import list_runs, open_run
 from steer.warm import choosy, vector, warm
 
@@ -136,8 +137,28 @@ def test_the_effect_is_that_of_the_treatment_made_again(ladder: Subject, done: C
     assert np.exp(harm.loss.mean()) == pytest.approx(row["perplexity_ratio"], abs=1e-3)
     rises = bench.to_report.scored.rise(once, 1.0)
     assert row["wrong_way"] == (rises < 0).mean()
-    fakes = [bench.to_report.scored.rise(once.placebo(i), 1.0).mean() for i in range(20)]
+    fakes = [bench.to_report.scored.rise(fake, 1.0).mean() for fake in bench.placebos.of(once)]
+    assert len(fakes) == 20
     assert row["nulls"]["random"] == pytest.approx(max(fakes), abs=1e-3)
+
+
+def vector_of(treatment: Treatment) -> NDArray[np.float32]:
+    assert isinstance(treatment, Pushes)
+    return treatment.pushes[0].vector
+
+
+def test_each_behaviour_has_its_own_lots(ladder: Subject) -> None:
+    """So that a table over concepts doesn't rest on one draw."""
+    benches = [
+        Bench(ladder, warm(name=name), SteerRequest(effort="smoke"), lambda message, share=None: None)
+        for name in ("warm", "cold", "warm")
+    ]
+    drawn = [vector_of(make("random", bench.kit, 1)) for bench in benches]
+    once = Pushes((Push(SiteId(1, "resid_post"), drawn[0]),))
+    placed = [vector_of(bench.placebos.of(once)[0]) for bench in benches]
+    for one, other, again in (drawn, placed):
+        assert np.array_equal(one, again)
+        assert abs(one @ other) < 0.5 * np.linalg.norm(one) * np.linalg.norm(other)
 
 
 def test_a_stored_direction_steers_as_it_did(ladder: Subject, done: ConceptOutcome, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from assay.errors import UsageError
 from assay.stats.bootstrap import Interval
 
 
-def wilson(successes: int, cases: int, level: float = 0.95) -> Interval:
+def wilson(successes: int | float, cases: int, level: float = 0.95) -> Interval:
     """A share of independent cases with its score interval (Wilson 1927), which stays within 0 to 1.
 
-    NaN throughout without cases.
+    NaN throughout without cases. ``successes`` need not be whole: a case that was tried several times may have half of
+    them, and the interval is then too wide rather than too narrow.
 
     Raises:
         UsageError: more successes than cases, or less than none.

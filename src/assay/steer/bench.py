@@ -173,10 +173,9 @@ class Bench:
 
     @cached_property
     def placebos(self) -> Placebos:
-        """As many as the effort has; 20 at least."""
-        return Placebos(
-            self.size.placebos, lambda: self.to_choose, lambda: self.to_report, self.request.kl_cap, self.seed
-        )
+        """As many as the effort has; 20 at least. Each behaviour has its own."""
+        first = int(np.random.default_rng([self.seed, 97, *self.behaviour.name.encode()]).integers(1 << 31))
+        return Placebos(self.size.placebos, lambda: self.to_choose, lambda: self.to_report, self.request.kl_cap, first)
 
     @cached_property
     def setting(self) -> Setting:
@@ -195,7 +194,7 @@ class Bench:
     def written(self) -> Writer:
         """Writes continuations, and says how likely they are."""
         trusted = self.classifier if self.classifier is not None and self.classifier.trusted else None
-        return Writer(self.script, self.subject, self.size.tokens, trusted, self.seed)
+        return Writer(self.script, self.subject, self.size.tokens, trusted, self.size.draws, self.seed)
 
     @cached_property
     def classifier(self) -> Classifier | None:

@@ -35,6 +35,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 AT_ONCE = 120  # prompts that are gone on with together
 _BORDERS = (0.025, 0.975)
 _CLASSIFIED = 0.9
+_APART = 1_000_003  # between the lots of a prompt's continuations
 
 
 class Written(NamedTuple):
@@ -89,20 +90,32 @@ class Writer:
         script: of the behaviour.
         writing: the model, in the dtype that it writes in; likelihood is only set beside that of its own texts.
         tokens: of a continuation.
+        draws: continuations of each prompt.
     """
 
     def __init__(
-        self, script: Script, writing: Subject, tokens: int, classifier: Classifier | None = None, seed: int = 0
+        self,
+        script: Script,
+        writing: Subject,
+        tokens: int,
+        classifier: Classifier | None = None,
+        draws: int = 1,
+        seed: int = 0,
     ) -> None:
         self.script, self.writing, self.tokens = script, writing, tokens
-        self.classifier, self.seed = classifier, seed
+        self.classifier, self.draws, self.seed = classifier, draws, seed
 
-    def write(self, rows: Sequence[int], treatment: Treatment | None = None, dose: float = 0.0) -> Written:
-        """Continuations at temperature 1, drawn with the same lots for a prompt whatever the treatment."""
+    def write(
+        self, prompts: Sequence[int], treatment: Treatment | None = None, dose: float = 0.0, times: int = 1
+    ) -> Written:
+        """Continuations at temperature 1, drawn with the same lots for a prompt whatever the treatment: one of each
+        prompt, then the next of each, up to ``draws``; all that as many ``times`` as treatments stand side by side."""
         behaviour = self.script.behaviour
+        rows = list(prompts) * (self.draws * times)
+        numbers = [row + _APART * draw for draw in range(self.draws) for row in prompts] * times
         texts = [behaviour.prompts[row] for row in rows]
         plain = self.script.prompts(texts)
-        said = self._said(texts, treatment, dose, 1.0, rows)
+        said = self._said(texts, treatment, dose, 1.0, numbers)
         written = [spelled(self.writing, ids) for ids in said]
         return Written(
             written,

@@ -122,7 +122,8 @@ def rates(
     wrote: Mapping[str, Any], untreated: Mapping[str, Any], setting: Setting, reasons: tuple[str, ...] = ()
 ) -> Rates:
     """Scores of what :func:`assay.steer.trial.write` gave; ``reasons`` not to judge the treatment count here too."""
-    hits, plain, drawn = array(wrote, "hits"), array(untreated, "hits"), array(wrote, "placebo_hits")
+    drawn = array(wrote, "placebo_hits")
+    hits, plain = (array(one, "hits").reshape(-1, drawn.shape[1]).mean(0) for one in (wrote, untreated))
     weights = _shares(len(hits), setting)
     means = weights @ np.vstack([hits, plain, drawn]).T
     score, base = Estimate(float(hits.mean()), means[:, 0]), Estimate(float(plain.mean()), means[:, 1])

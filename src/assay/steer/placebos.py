@@ -15,7 +15,6 @@ T = TypeVar("T")
 
 Arms = Sequence[tuple[int | None, Treatment]]
 
-_APART = 100_003  # between the placebos of one seed and those of the next
 _SAMPLE = 3  # placebos that the KL of all is told from
 
 
@@ -26,15 +25,15 @@ class Placebos:
         count: of each; 20 at least, so that one in twenty can be exceeded.
         choosing, reporting: the two halves.
         cap: most KL on neutral text, nats.
-        seed: of what is drawn.
+        first: number of the first; those that follow are the others'.
     """
 
     def __init__(
-        self, count: int, choosing: Callable[[], Half], reporting: Callable[[], Half], cap: float, seed: int = 0
+        self, count: int, choosing: Callable[[], Half], reporting: Callable[[], Half], cap: float, first: int = 0
     ) -> None:
         self.count, self.cap = count, cap
-        self._numbers = [seed * _APART + number for number in range(count)]
-        self._posing = [seed * _APART + count + number for number in range(posing(count))]
+        self._numbers = range(first, first + count)
+        self._posing = range(first + count, first + count + posing(count))
         self._choosing, self._reporting = choosing, reporting
         self._known: dict[Hashable, Any] = {}
 

@@ -24,24 +24,25 @@ class Effort(NamedTuple):
 
     ``prompts``: most of a concept that are used, half to choose and half to report. ``windows`` of neutral text, of
     each corpus in each half. ``placebos``: 20 at least, so that one in twenty can be exceeded. ``tokens`` of a
-    continuation. ``replicates`` of the bootstrap. ``layers``: how many, where none are named. ``steps`` of a finetune,
-    as a share of the usual number.
+    continuation, of which every prompt has ``draws``. ``replicates`` of the bootstrap. ``layers``: how many, where none
+    are named. ``steps`` of a finetune, as a share of the usual number.
     """
 
     prompts: int
     windows: int
     placebos: int
     tokens: int
+    draws: int
     replicates: int
     layers: int
     steps: float
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "smoke": Effort(40, 4, 20, 8, 300, 2, 0.1),
-    "quick": Effort(48, 12, 20, 16, 1000, 4, 1.0),
-    "standard": Effort(48, 24, 40, 24, 2000, 8, 1.0),
-    "full": Effort(1000, 48, 100, 32, 5000, 12, 1.0),
+    "smoke": Effort(40, 4, 20, 8, 1, 300, 2, 0.1),
+    "quick": Effort(48, 12, 20, 16, 1, 1000, 4, 1.0),
+    "standard": Effort(48, 24, 40, 24, 3, 2000, 8, 1.0),
+    "full": Effort(1000, 48, 100, 32, 3, 5000, 12, 1.0),
 }
 
 

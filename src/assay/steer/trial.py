@@ -108,30 +108,38 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
 
 
 def write(chosen: Chosen, writer: Writer, rows: Sequence[int], borders: Borders, placebos: Placebos) -> dict[str, Any]:
-    """What it writes at prompts, and what placebos do: hits, and whether it is coherent and shows the behaviour."""
+    """What it writes at prompts, and what placebos do: hits, and whether it is coherent and shows the behaviour.
+
+    ``placebo_hits`` (p, n) and ``rival_hits`` (n,) are shares of a prompt's continuations.
+    """
     treatment, dose = chosen.treatment, chosen.measured_dose
     own = writer.write(rows, treatment, dose)
     hits = placebos.once(
         "hits", treatment, dose, lambda: _placebo_hits(placebos.of(treatment), dose, writer, rows, borders)
     )
     rival = treatment.rival if isinstance(treatment, Tuned) else None
-    rivals = None if rival is None else _hits(writer.write(rows, rival, dose), borders).tolist()
+    rivals = None if rival is None else _by_prompt(_hits(writer.write(rows, rival, dose), borders), rows).tolist()
     return told(own, borders) | {"placebo_hits": hits, "rival_hits": rivals}
 
 
 def _placebo_hits(
     fakes: Sequence[Treatment], dose: float, writer: Writer, rows: Sequence[int], borders: Borders
-) -> list[list[bool]]:
+) -> list[list[float]]:
     """(p, n) by placebo and prompt; vectors write side by side."""
     pushes = [fake for fake in fakes if isinstance(fake, Pushes)]
     if len(pushes) < len(fakes):
-        return [_hits(writer.write(rows, fake, dose), borders).tolist() for fake in fakes]
-    found: list[list[bool]] = []
+        return [_by_prompt(_hits(writer.write(rows, fake, dose), borders), rows).tolist() for fake in fakes]
+    found: list[list[float]] = []
     for first in range(0, len(pushes), _AT_ONCE):
         some = tuple(pushes[first : first + _AT_ONCE])
-        written = writer.write(list(rows) * len(some), Many(some, len(rows)), dose)
-        found += _hits(written, borders).reshape(len(some), len(rows)).tolist()
+        written = writer.write(rows, Many(some, len(rows) * writer.draws), dose, len(some))
+        found += [_by_prompt(one, rows).tolist() for one in np.split(_hits(written, borders), len(some))]
     return found
+
+
+def _by_prompt(hits: Bool[NDArray[np.bool_], " m"], rows: Sequence[int]) -> Float[NDArray[np.float64], " n"]:
+    """(n,) share of each prompt's continuations."""
+    return hits.reshape(-1, len(rows)).mean(0)
 
 
 def told(written: Written, borders: Borders) -> dict[str, Any]:

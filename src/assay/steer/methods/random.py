@@ -9,5 +9,6 @@ from assay.steer.treatment import Pushes
 
 
 def make(kit: Kit, layer: int, name: str) -> Pushes:
-    """One direction a layer, drawn evenly."""
-    return kit.push(layer, np.random.default_rng([kit.seed, 73, layer]).standard_normal(kit.subject.d_model))
+    """One direction a layer, drawn evenly; another for each behaviour."""
+    rng = np.random.default_rng([kit.seed, 73, layer, *kit.behaviour.name.encode()])
+    return kit.push(layer, rng.standard_normal(kit.subject.d_model))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from assay.findings.found import LINES, Finding, Found, Panel, Table, number
 from assay.stats.bootstrap import Estimate
 from assay.stats.proportion import wilson
@@ -109,7 +111,7 @@ def _row(bench: Bench, one: Trialled) -> Row:
             for at in result.curve
         ],
         "off_target": result.off_target,
-        **written_shares(wrote),
+        **written_shares(wrote, len(bench.rows[1])),
         **_bounded("hits", one.rates.hits),
         "hits_null": number(max(null.value for name, null in one.rates.nulls.items() if name != "untreated")),
         "verdict": None,
@@ -129,11 +131,12 @@ def _bounded(name: str, estimate: Estimate | None) -> Row:
     return {name: number(value), f"{name}_lo": number(lo), f"{name}_hi": number(hi)}
 
 
-def written_shares(wrote: Mapping[str, Any]) -> Row:
-    """Shares of continuations that are hits, are coherent, show the behaviour, have its words; with intervals."""
+def written_shares(wrote: Mapping[str, Any], prompts: int) -> Row:
+    """Shares of continuations that are hits, are coherent, show the behaviour, have its words; with intervals in which
+    all continuations of a prompt count as one case."""
     found: Row = {}
     for name in ("hits", "coherent", "shows", "words"):
-        share = wilson(sum(wrote[name]), len(wrote[name]))
+        share = wilson(float(np.mean(wrote[name])) * prompts, prompts)
         found |= dict(zip((name, f"{name}_lo", f"{name}_hi"), map(number, share), strict=True))
     return found
 

@@ -59,7 +59,7 @@ def run(bench: Bench) -> Found:
     keep_directions(bench.writer, {file_name(bench, name): one for name, one in bench.kept.items()})
     _to_export(bench, found, bench.kept)
     found.panels = panels(found.results)
-    untreated = written_shares(bench.untreated)
+    untreated = written_shares(bench.untreated, len(bench.rows[1]))
     found.tables = tables(found.results, untreated)
     found.summary |= {"setting": _setting(bench), "untreated": untreated}
     return found

@@ -162,6 +162,17 @@ def test_the_trial_by_size_has_a_row_for_every_model(assay, root: Path, mood: st
     assert json.loads(alone.out)["results"][0]["effect"] == pytest.approx(rows[0]["effect"], abs=1e-6)
 
 
+def test_by_size_takes_a_concept_that_the_ladder_has_the_words_of(assay, root: Path) -> None:
+    asked = ("--experiment", "scale", "--models", "ladder-2-0", "--methods", "mean_diff", "--layers", "1")
+    said = assay("steer", *asked, "--effort", "smoke", "--dtype", "fp32", "--json")
+    assert said.code == 0, said.err
+    told = json.loads(said.out)
+    assert told["summary"]["concept"] == "second_person"
+    assert min(told["results"][0]["words"]) >= 3
+    run = open_run("last", root)
+    assert run.spec["asked"]["concept"] == run.spec["resolved"]["concept"] == "second_person"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -32,7 +32,7 @@ from assay.cli.read import layers, names, numbers
     """,
 )
 @click.option(
-    "--concept", default="sentiment", show_default=True, metavar="NAME", help="What to steer to, or a .toml file."
+    "--concept", metavar="NAME", help="What to steer to, or a .toml file.  [sentiment; for scale second_person]"
 )
 @click.option("--methods", callback=names, metavar="NAME[,NAME]", help="How.  [actadd,mean_diff,lat,prompt,random]")
 @click.option("--layers", callback=layers, metavar="N[,N]", help="Layers at whose end vectors are added.  [by effort]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from assay.errors import UsageError
@@ -38,8 +38,9 @@ def steer(
         MachineError: a fetch failed, or the run can't be written.
     """
     request.verify()
-    behaviour = behaviour or load_behaviour(request.concept)
     experiment = USUAL if request.experiment is None else EXPERIMENTS[request.experiment]
+    behaviour = behaviour or load_behaviour(request.concept or experiment.concept)
+    request = replace(request, concept=request.concept or behaviour.name)
     if subject is None:
         from assay.model import load
 

@@ -50,15 +50,15 @@ EFFORTS: Mapping[str, Effort] = {
 class SteerRequest:
     """What ``assay steer`` is asked; the same names as its options.
 
-    ``layers``: of ``resid_post``; evenly spread, by effort, if left out. ``doses``: instead of a method's own.
-    ``directions``: files of directions of your own, each a method by its name. ``where``: at which tokens vectors are
-    added. ``kl_cap``: most nats by which the next token on neutral text may diverge. ``pad``: whether the shorter of
-    the two prompts of actadd is padded. ``experiment``: one of :data:`assay.steer.studies.EXPERIMENTS`.
-    ``export``: where the direction that did the most is written, see :mod:`assay.steer.exporting`. ``models``: of the
-    experiment scale.
+    ``concept``: of the package, or a file; left out, the experiment's own. ``layers``: of ``resid_post``; evenly
+    spread, by effort, if left out. ``doses``: instead of a method's own. ``directions``: files of directions of your
+    own, each a method by its name. ``where``: at which tokens vectors are added. ``kl_cap``: most nats by which the
+    next token on neutral text may diverge. ``pad``: whether the shorter of the two prompts of actadd is padded.
+    ``experiment``: one of :data:`assay.steer.studies.EXPERIMENTS`. ``export``: where the direction that did the most is
+    written, see :mod:`assay.steer.exporting`. ``models``: of the experiment scale.
     """
 
-    concept: str = "sentiment"
+    concept: str | None = None
     methods: tuple[str, ...] | None = None
     layers: tuple[int, ...] | None = None
     doses: tuple[float, ...] | None = None

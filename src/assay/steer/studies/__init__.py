@@ -11,7 +11,7 @@ class Experiment(NamedTuple):
 
     ``module``: of this package, in which ``run(bench)`` stands. ``heeds``: the options that it takes beside those that
     all take; what it would ignore is refused. ``methods`` and ``models``: those that it takes unless others are asked
-    for; none where it is the request that says.
+    for; none where it is the request that says. ``concept``: the same.
     """
 
     module: str
@@ -19,6 +19,7 @@ class Experiment(NamedTuple):
     heeds: str = ""
     methods: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    concept: str = "sentiment"
 
 
 LADDER = tuple(f"ladder-{layers}-{seed}" for layers in (2, 4, 8, 12) for seed in (0, 1))
@@ -38,5 +39,6 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "methods models position where kl_cap doses pad",
         ("mean_diff", "actadd", "random"),
         LADDER,
+        "second_person",  # whose words the ladder's small vocabulary has whole
     ),
 }

@@ -267,3 +267,14 @@ def test_the_unembedding_is_given_where_it_is_all(name: str) -> None:
     if matrix is not None:
         hidden = subject.hidden(*token_batch("none"))
         assert torch.equal(hidden @ matrix.T, subject.unembed(hidden))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_logits_of_some_tokens_are_those_of_all(name: str) -> None:
+    subject, tokens = tiny(name), torch.tensor([7, 3, 11, 3])
+    hidden = subject.hidden(*token_batch("right"))
+    whole = subject.unembed(hidden)
+    some = subject.unembed(hidden, tokens)
+    assert some.shape == (*hidden.shape[:-1], 4)
+    assert torch.allclose(some, whole[..., tokens], atol=1e-6)
+    assert not torch.allclose(some[..., 0], some[..., 1])

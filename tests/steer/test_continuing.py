@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from assay.core.ids import SiteId
+from assay.errors import UsageError
 from assay.fit.probes import make_probe
 from assay.model import Subject
 from assay.model.generate import generate, spelled
@@ -259,19 +260,28 @@ def test_the_same_lots_are_drawn_whatever_the_treatment(bench: Bench, draws: int
     """A vector of no length writes what the untreated model writes, as the claim and as any of the placebos."""
     rows = bench.rows[1][:4]
     nothing = Pushes((Push(SiteId(1, "resid_post"), np.zeros(bench.exact.d_model, np.float32)),))
-    texts: list[list[str]] = []
-    own = Writer.write
-
-    class Watched(Writer):
-        def write(self, *asked: Any) -> Written:
-            texts.append(own(self, *asked).texts)
-            return own(self, *asked)
-
-    writer = Watched(bench.script, bench.subject, TOKENS, draws=draws)
-    placebos = Placebos(2, lambda: bench.to_choose, lambda: bench.to_report, 0.5)
+    writer = Writer(bench.script, bench.subject, TOKENS, draws=draws)
+    plain = writer.write(rows)
+    assert writer.write(rows, nothing, 1.0).texts == plain.texts
+    middle = Borders(float(np.median(plain.likelihood)), 1.0, None)
     with np.errstate(invalid="ignore"):
-        write(Chosen(nothing, 1, 1.0, ()), writer, rows, Borders(-9.0, 1.0, None), placebos)
-    assert texts[1] == texts[0] * 2
+        fakes = Placebos(2, lambda: bench.to_choose, lambda: bench.to_report, 0.5).of(nothing)
+        found = writer.hits(rows, fakes, 1.0, middle)
+    assert found.tolist() == [told(plain, middle)["hits"]] * 2
+
+
+def test_texts_that_are_put_before_write_side_by_side_as_they_do_alone(bench: Bench) -> None:
+    rows = bench.rows[1][:12]
+    befores = tuple(Before(text) for text in ("A heart of love and light.", "x", "The garden."))
+    fakes = [Told(before, befores) for before in befores]
+    writer = Writer(Script(bench.exact, warm(pattern="e[rn]")), bench.exact, TOKENS)
+    alone = [writer.write(rows, fake, 1.0) for fake in fakes]
+    middle = Borders(float(np.quantile([one.likelihood for one in alone], 0.3)), 0.9, None)
+    found = writer.hits(rows, fakes, 1.0, middle)
+    assert found.tolist() == [told(one, middle)["hits"] for one in alone]
+    assert 0.1 < found.mean() < np.mean([one.told for one in alone])
+    with pytest.raises(UsageError, match="must all be vectors, or all be texts"):
+        writer.hits(rows, [fakes[0], push(1, bench.exact.d_model, 2, 3.0)], 1.0, middle)
 
 
 def test_nothing_is_left_in_force(ladder: Subject) -> None:

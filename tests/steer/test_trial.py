@@ -19,7 +19,7 @@ from assay.steer.bench import Bench
 from assay.steer.half import Half
 from assay.steer.harm import Harm
 from assay.steer.outcome import SCALE, Outcome, Setting, outcome, rates
-from assay.steer.placebos import Placebos
+from assay.steer.placebos import Placebos, allowed
 from assay.steer.request import SteerRequest
 from assay.steer.treatment import Before, Push, Pushes, Told, Treatment
 from assay.steer.trial import Chosen, choose, measure, told
@@ -121,6 +121,21 @@ def test_what_has_no_dose_is_taken_as_it_is() -> None:
         assert one.effect == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize("near", [None, *range(5)])
+@pytest.mark.parametrize("kept", range(5))
+def test_a_guess_saves_tries_and_changes_nothing(kept: int, near: int | None) -> None:
+    tried: list[float] = []
+
+    def keeps(dose: float) -> bool:
+        tried.append(dose)
+        return dose <= kept
+
+    assert allowed((1.0, 2.0, 3.0, 4.0), keeps, near) == kept
+    assert len(tried) == len(set(tried)) <= 4
+    if near == kept:
+        assert len(tried) == (1 if kept in (0, 4) else 2)
+
+
 # Placebos
 
 
@@ -176,9 +191,10 @@ def test_placebos_that_had_the_choice_take_their_best_layer_and_dose_of_those_al
     expected: list[list[float]] = []
     for seed in range(20):
         layer, highest = max([(0, 2.0), (1, 3.0), (2, 1.0)], key=lambda at: drawn[at][seed, 0])
-        doses = [dose for dose in (1.0, 2.0, 3.0) if dose <= highest]
-        best = max([(layer, dose) for dose in doses], key=lambda at: drawn[at][seed, 0])
-        expected.append([drawn[best][seed, 1], 100.0 + seed])
+        down = [(layer, dose) for dose in (3.0, 2.0, 1.0) if dose <= highest]
+        effects = [drawn[at][seed, 0] for at in down]
+        turns = next((i for i in range(1, len(down)) if effects[i] < effects[i - 1]), len(down))
+        expected.append([drawn[down[turns - 1]][seed, 1], 100.0 + seed])
     assert found == [pytest.approx(row) for row in expected]
     assert placebos.likewise(some) is found
     assert placebos.likewise(some[:1]) is None

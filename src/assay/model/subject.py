@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay.core.ids import SiteId
 from assay.errors import UsageError
@@ -219,13 +219,24 @@ class Subject(Anatomy):
         """Logits of the next token at every position."""
         return self.unembed(self.hidden(ids, mask))
 
-    def unembed(self, hidden: Float[Tensor, "*batch d_out"]) -> Float[Tensor, "*batch vocab"]:
+    def unembed(
+        self, hidden: Float[Tensor, "*batch d_out"], tokens: Int[Tensor, " k"] | None = None
+    ) -> Float[Tensor, "*batch vocab"]:
         """Logits of what :meth:`hidden` gives, in the model's dtype; pressed below ``softcap`` if the model does so.
+
+        Of all tokens, or of some, in their order, which is cheaper.
 
         Raises:
             UsageError: another dtype.
         """
-        logits = self._head(self._same_dtype(hidden))
+        hidden = self._same_dtype(hidden)
+        if tokens is None:
+            logits = self._head(hidden)
+        elif type(self._head) is not nn.Linear or large.is_spread(self.model):
+            logits = self._head(hidden)[..., tokens]
+        else:
+            bias = self._head.bias
+            logits = nn.functional.linear(hidden, self._head.weight[tokens], None if bias is None else bias[tokens])
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
     def activations(

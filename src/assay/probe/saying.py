@@ -51,8 +51,9 @@ class Prompts:
         """Log odds of some tokens over others as the next one, nats, after each prompt."""
         found = np.zeros(len(self.texts))
         for batch in self._batches:
-            logits = self.subject.unembed(self._hidden(batch, edit)).float()
-            found[batch.rows] = (logits[:, good].logsumexp(-1) - logits[:, bad].logsumexp(-1)).double().cpu().numpy()
+            hidden = self._hidden(batch, edit)
+            more, less = (self.subject.unembed(hidden, side).float().logsumexp(-1) for side in (good, bad))
+            found[batch.rows] = (more - less).double().cpu().numpy()
         return found
 
     @torch.inference_mode()

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from assay.model.generate import generate, spelled
 from assay.steer.classify import Classifier
-from assay.steer.reading import Texts
+from assay.steer.many import side_by_side
+from assay.steer.reading import Ids, Texts
 from assay.steer.script import Script
 from assay.steer.treatment import Treatment
 from assay.text.behaviours import Behaviour
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from assay.model import Subject
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-AT_ONCE = 120  # prompts that are gone on with together
+AT_ONCE = 240  # prompts that are gone on with together
 _BORDERS = (0.025, 0.975)
 _CLASSIFIED = 0.9
 _APART = 1_000_003  # between the lots of a prompt's continuations
@@ -105,40 +106,66 @@ class Writer:
         self.script, self.writing, self.tokens = script, writing, tokens
         self.classifier, self.draws, self.seed = classifier, draws, seed
 
-    def write(
-        self, prompts: Sequence[int], treatment: Treatment | None = None, dose: float = 0.0, times: int = 1
-    ) -> Written:
+    def write(self, prompts: Sequence[int], treatment: Treatment | None = None, dose: float = 0.0) -> Written:
         """Continuations at temperature 1, drawn with the same lots for a prompt whatever the treatment: one of each
-        prompt, then the next of each, up to ``draws``; all that as many ``times`` as treatments stand side by side."""
+        prompt, then the next of each, up to ``draws``."""
+        rows, plain, said = self._drawn(prompts, [treatment], dose)
+        return self._told(rows, plain, said)._replace(likelihood=self._likelihood(plain, said))
+
+    def hits(
+        self, prompts: Sequence[int], treatments: Sequence[Treatment], dose: float, borders: Borders
+    ) -> Bool[NDArray[np.bool_], "k n"]:
+        """Of each treatment, (k, n), which of the continuations that :meth:`write` would give are hits.
+
+        Vectors at the same places, and texts that are put before, write side by side. How likely a continuation is, is
+        only looked at where that decides.
+        """
+        rows, plain, said = self._drawn(prompts, treatments, dose)
+        written = self._told(rows, plain, said)
+        found = borders.shows(written) & (written.repetition <= borders.repetition)
+        open_ = np.flatnonzero(found)
+        found[open_] = self._likelihood([plain[i] for i in open_], [said[i] for i in open_]) >= borders.likelihood
+        return found.reshape(len(treatments), -1)
+
+    def likeliest(self, texts: Sequence[str], treatment: Treatment | None, dose: float) -> list[str]:
+        """The likeliest continuations."""
+        before = None if treatment is None else treatment.before
+        said = self._said(self.script.prompts(texts, before), treatment, dose)
+        return [spelled(self.writing, ids) for ids in said]
+
+    def _drawn(
+        self, prompts: Sequence[int], treatments: Sequence[Treatment | None], dose: float
+    ) -> tuple[list[int], list[Ids], list[list[int]]]:
+        """Row, plain prompt and continuation of each draw of each prompt, treatment after treatment."""
+        once = list(prompts) * self.draws
+        texts = [self.script.behaviour.prompts[row] for row in once]
+        treated = [ids for one in treatments for ids in self.script.prompts(texts, None if one is None else one.before)]
+        numbers = [row + _APART * draw for draw in range(self.draws) for row in prompts]
+        together = treatments[0] if len(treatments) == 1 else side_by_side(treatments, len(once))
+        said = self._said(treated, together, dose, 1.0, numbers * len(treatments))
+        return once * len(treatments), self.script.prompts(texts) * len(treatments), said
+
+    def _told(self, rows: Sequence[int], plain: Sequence[Ids], said: Sequence[Sequence[int]]) -> Written:
+        """All but the likelihood, which is NaN."""
         behaviour = self.script.behaviour
-        rows = list(prompts) * (self.draws * times)
-        numbers = [row + _APART * draw for draw in range(self.draws) for row in prompts] * times
-        texts = [behaviour.prompts[row] for row in rows]
-        plain = self.script.prompts(texts)
-        said = self._said(texts, treatment, dose, 1.0, numbers)
         written = [spelled(self.writing, ids) for ids in said]
         return Written(
             written,
             np.array([is_told(behaviour, row, text) for row, text in zip(rows, written, strict=True)]),
             None if self.classifier is None else self.classifier(plain, said),
             np.array([_counts(behaviour, text)[0] > 0 for text in written]),
-            self._likelihood(plain, said),
+            np.full(len(said), np.nan),
             np.array([_repetition(ids) for ids in said]),
         )
 
-    def likeliest(self, texts: Sequence[str], treatment: Treatment | None, dose: float) -> list[str]:
-        """The likeliest continuations."""
-        return [spelled(self.writing, ids) for ids in self._said(texts, treatment, dose)]
-
     def _said(
         self,
-        texts: Sequence[str],
+        prompts: Sequence[Ids],
         treatment: Treatment | None,
         dose: float,
         temperature: float = 0.0,
         numbers: Sequence[int] | None = None,
     ) -> list[list[int]]:
-        prompts = self.script.prompts(texts, None if treatment is None else treatment.before)
         with nullcontext() if treatment is None else treatment.applied(self.writing, dose):
             return generate(
                 self.writing,

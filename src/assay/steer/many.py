@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 
 from assay.errors import UsageError
 from assay.steer.adding import add_by_row, added
-from assay.steer.treatment import Before, Pushes
+from assay.steer.treatment import Before, Pushes, Told, Treatment
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -59,3 +59,17 @@ class Many:
     def placebo(self, seed: int) -> Many:
         """Placebos of each."""
         return replace(self, treatments=tuple(one.placebo(seed + i) for i, one in enumerate(self.treatments)))
+
+
+def side_by_side(treatments: Sequence[Treatment | None], each: int) -> Many | None:
+    """Several treatments in one pass, each for so many prompts; None where it is the prompts alone that differ.
+
+    Raises:
+        UsageError: they can't stand side by side.
+    """
+    pushes = tuple(one for one in treatments if isinstance(one, Pushes))
+    if len(pushes) == len(treatments):
+        return Many(pushes, each)
+    if all(isinstance(one, Told) for one in treatments):
+        return None
+    raise UsageError("treatments that stand side by side must all be vectors, or all be texts")

@@ -83,8 +83,8 @@ class Placebos:
         """(p, n) rises on the half reported of placebos that had the choice of layer and dose that the claim had.
 
         At each layer a placebo may take every dose at which the mean KL of some of them keeps the cap. It takes the
-        layer at whose highest dose its log odds rise the most on the half that is chosen on, and there the dose at
-        which they do. None where there is one layer only.
+        layer at whose highest dose its log odds rise the most on the half that is chosen on, and from there goes down
+        for as long as a lower dose does as much. None where there is one layer only.
         """
         if len(arms) < 2:
             return None
@@ -94,22 +94,27 @@ class Placebos:
         return self._known[key]
 
     def _likewise(self, arms: Arms) -> list[list[float]]:
-        doses = [self._kept(arm) for _, arm in arms]
+        doses: list[tuple[float, ...]] = []
+        for _, arm in arms:
+            doses.append(self._kept(arm, len(doses[-1]) if doses else None))
         choosing, reporting = self._choosing().scored, self._reporting().scored
         found: list[list[float]] = []
         for number in self._numbers:
             fakes = [arm.placebo(number) for _, arm in arms]
             highest = [choosing.rise(fake, own[-1]).mean() for fake, own in zip(fakes, doses, strict=True)]
             at = int(np.argmax(highest))
-            effects = [choosing.rise(fakes[at], dose).mean() for dose in doses[at][:-1]]
-            dose = doses[at][int(np.argmax([*effects, highest[at]]))]
+            best, dose = highest[at], doses[at][-1]
+            for less in reversed(doses[at][:-1]):
+                if (effect := choosing.rise(fakes[at], less).mean()) < best:
+                    break
+                best, dose = effect, less
             found.append(reporting.rise(fakes[at], dose).tolist())
         return found
 
-    def _kept(self, arm: Treatment) -> tuple[float, ...]:
+    def _kept(self, arm: Treatment, near: int | None) -> tuple[float, ...]:
         """The doses that keep the cap, else the lowest."""
         half = self._choosing()
-        count = allowed(arm.doses, lambda dose: float(np.mean(self._harms(half, arm, dose)[0])) <= self.cap)
+        count = allowed(arm.doses, lambda dose: float(np.mean(self._harms(half, arm, dose)[0])) <= self.cap, near)
         return arm.doses[: max(1, count)]
 
     def _harms(self, half: Half, treatment: Treatment, dose: float) -> tuple[list[float], list[float]]:
@@ -123,6 +128,14 @@ def posing(count: int) -> int:
     return count // 2
 
 
-def allowed(doses: Sequence[float], keeps: Callable[[float], bool]) -> int:
-    """How many of the doses, from the lowest on, keep the cap; divergence grows with the dose, so few need be tried."""
-    return bisect_left(range(len(doses)), True, key=lambda at: not keeps(doses[at]))
+def allowed(doses: Sequence[float], keeps: Callable[[float], bool], near: int | None = None) -> int:
+    """How many of the doses, from the lowest on, keep the cap; divergence grows with the dose, so few need be tried.
+
+    ``near``: a guess, from another layer; two are tried where it is right.
+    """
+    low, high = 0, len(doses)
+    if near:
+        low, high = (near, high) if keeps(doses[near - 1]) else (low, near - 1)
+    if low == near and near < high:
+        low, high = (near + 1, high) if keeps(doses[near]) else (low, near)
+    return bisect_left(range(len(doses)), True, low, high, key=lambda at: not keeps(doses[at]))

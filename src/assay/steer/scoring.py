@@ -41,6 +41,8 @@ class Scored:
         self.texts = [behaviour.prompts[row] for row in rows]
         self.choices = [behaviour.choices[row] for row in rows] if behaviour.choices else []
         self.words = [] if self.choices else [scored_words(self.subject, behaviour), *others]
+        sides = [side for pair in self.words for side in pair]
+        self._tokens = torch.unique(torch.cat(sides)) if sides else None
         self._read: dict[Before | None, Texts] = {}
         self._base = self._all(None, 0.0)
 
@@ -78,9 +80,11 @@ class Scored:
         found = np.zeros((len(self.words), len(self)))
         for batch, hidden in self._texts(treatment).hidden(treatment, dose):
             last = torch.from_numpy(batch.lengths - 1).to(hidden.device)
-            logits = self.subject.unembed(hidden[torch.arange(len(last), device=last.device), last]).float()
-            for place, (more, less) in enumerate(self.words):
-                odds = logits[:, more].logsumexp(-1) - logits[:, less].logsumexp(-1)
+            rows = torch.arange(len(last), device=last.device)
+            logits = self.subject.unembed(hidden[rows, last], self._tokens).float()
+            for place, sides in enumerate(self.words):
+                more, less = (logits[:, torch.isin(self._tokens, side)].logsumexp(-1) for side in sides)
+                odds = more - less
                 found[place, batch.rows] = odds.double().cpu().numpy()
         return found
 

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from assay.steer.continuing import Borders, Writer, Written
 from assay.steer.half import Half
-from assay.steer.many import Many
 from assay.steer.placebos import Arms, Placebos, allowed
-from assay.steer.treatment import Pushes, Treatment, Tuned
+from assay.steer.treatment import Treatment, Tuned
 
 WHOLE = 1.0  # the dose of what has none
 _AT_ONCE = 20  # placebos that write side by side
@@ -58,10 +57,11 @@ def choose(arms: Arms, half: Half, cap: float) -> Chosen:
     """The layer and dose that raise the log odds the most with a mean KL of at most ``cap``."""
     tried: list[Tried] = []
     best: tuple[float, int | None, float, Treatment] | None = None
+    count: int | None = None
     for layer, treatment in arms:
         kl: dict[float, float] = {}
         doses = treatment.doses or (WHOLE,)
-        count = allowed(doses, partial(_keeps, half, treatment, cap, kl)) if treatment.doses else 1
+        count = allowed(doses, partial(_keeps, half, treatment, cap, kl), count) if treatment.doses else 1
         for dose in doses[:count]:
             effect = float(half.scored.rise(treatment, dose).mean())
             tried.append(Tried(layer, dose, effect, kl.get(dose)))
@@ -118,22 +118,19 @@ def write(chosen: Chosen, writer: Writer, rows: Sequence[int], borders: Borders,
         "hits", treatment, dose, lambda: _placebo_hits(placebos.of(treatment), dose, writer, rows, borders)
     )
     rival = treatment.rival if isinstance(treatment, Tuned) else None
-    rivals = None if rival is None else _by_prompt(_hits(writer.write(rows, rival, dose), borders), rows).tolist()
+    rivals = None if rival is None else _by_prompt(writer.hits(rows, [rival], dose, borders)[0], rows).tolist()
     return told(own, borders) | {"placebo_hits": hits, "rival_hits": rivals}
 
 
 def _placebo_hits(
     fakes: Sequence[Treatment], dose: float, writer: Writer, rows: Sequence[int], borders: Borders
 ) -> list[list[float]]:
-    """(p, n) by placebo and prompt; vectors write side by side."""
-    pushes = [fake for fake in fakes if isinstance(fake, Pushes)]
-    if len(pushes) < len(fakes):
-        return [_by_prompt(_hits(writer.write(rows, fake, dose), borders), rows).tolist() for fake in fakes]
+    """(p, n) by placebo and prompt; those that can write side by side."""
+    count = 1 if any(isinstance(fake, Tuned) for fake in fakes) else _AT_ONCE
     found: list[list[float]] = []
-    for first in range(0, len(pushes), _AT_ONCE):
-        some = tuple(pushes[first : first + _AT_ONCE])
-        written = writer.write(rows, Many(some, len(rows) * writer.draws), dose, len(some))
-        found += [_by_prompt(one, rows).tolist() for one in np.split(_hits(written, borders), len(some))]
+    for first in range(0, len(fakes), count):
+        hits = writer.hits(rows, fakes[first : first + count], dose, borders)
+        found += [_by_prompt(one, rows).tolist() for one in hits]
     return found
 
 

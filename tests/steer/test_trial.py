@@ -191,10 +191,9 @@ def test_placebos_that_had_the_choice_take_their_best_layer_and_dose_of_those_al
     expected: list[list[float]] = []
     for seed in range(20):
         layer, highest = max([(0, 2.0), (1, 3.0), (2, 1.0)], key=lambda at: drawn[at][seed, 0])
-        down = [(layer, dose) for dose in (3.0, 2.0, 1.0) if dose <= highest]
-        effects = [drawn[at][seed, 0] for at in down]
-        turns = next((i for i in range(1, len(down)) if effects[i] < effects[i - 1]), len(down))
-        expected.append([drawn[down[turns - 1]][seed, 1], 100.0 + seed])
+        doses = [dose for dose in (1.0, 2.0, 3.0) if dose <= highest]
+        best = max([(layer, dose) for dose in doses], key=lambda at: drawn[at][seed, 0])
+        expected.append([drawn[best][seed, 1], 100.0 + seed])
     assert found == [pytest.approx(row) for row in expected]
     assert placebos.likewise(some) is found
     assert placebos.likewise(some[:1]) is None

@@ -143,7 +143,8 @@ class Writer:
         numbers = [row + _APART * draw for draw in range(self.draws) for row in prompts]
         together = treatments[0] if len(treatments) == 1 else side_by_side(treatments, len(once))
         said = self._said(treated, together, dose, 1.0, numbers * len(treatments))
-        return once * len(treatments), self.script.prompts(texts) * len(treatments), said
+        plain: list[Ids] = [*self.script.prompts(texts)] * len(treatments)
+        return once * len(treatments), plain, said
 
     def _told(self, rows: Sequence[int], plain: Sequence[Ids], said: Sequence[Sequence[int]]) -> Written:
         """All but the likelihood, which is NaN."""

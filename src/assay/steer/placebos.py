@@ -83,8 +83,8 @@ class Placebos:
         """(p, n) rises on the half reported of placebos that had the choice of layer and dose that the claim had.
 
         At each layer a placebo may take every dose at which the mean KL of some of them keeps the cap. It takes the
-        layer at whose highest dose its log odds rise the most on the half that is chosen on, and from there goes down
-        for as long as a lower dose does as much. None where there is one layer only.
+        layer at whose highest dose its log odds rise the most on the half that is chosen on, and there the dose at
+        which they do. None where there is one layer only.
         """
         if len(arms) < 2:
             return None
@@ -103,11 +103,8 @@ class Placebos:
             fakes = [arm.placebo(number) for _, arm in arms]
             highest = [choosing.rise(fake, own[-1]).mean() for fake, own in zip(fakes, doses, strict=True)]
             at = int(np.argmax(highest))
-            best, dose = highest[at], doses[at][-1]
-            for less in reversed(doses[at][:-1]):
-                if (effect := choosing.rise(fakes[at], less).mean()) < best:
-                    break
-                best, dose = effect, less
+            effects = [choosing.rise(fakes[at], dose).mean() for dose in doses[at][:-1]]
+            dose = doses[at][int(np.argmax([*effects, highest[at]]))]
             found.append(reporting.rise(fakes[at], dose).tolist())
         return found
 
@@ -134,8 +131,11 @@ def allowed(doses: Sequence[float], keeps: Callable[[float], bool], near: int | 
     ``near``: a guess, from another layer; two are tried where it is right.
     """
     low, high = 0, len(doses)
-    if near:
-        low, high = (near, high) if keeps(doses[near - 1]) else (low, near - 1)
-    if low == near and near < high:
-        low, high = (near + 1, high) if keeps(doses[near]) else (low, near)
+    if near is not None:
+        if near and not keeps(doses[near - 1]):
+            high = near - 1
+        elif near == high or not keeps(doses[near]):
+            return near
+        else:
+            low = near + 1
     return bisect_left(range(len(doses)), True, low, high, key=lambda at: not keeps(doses[at]))

@@ -42,7 +42,7 @@ class Scored:
         self.choices = [behaviour.choices[row] for row in rows] if behaviour.choices else []
         self.words = [] if self.choices else [scored_words(self.subject, behaviour), *others]
         sides = [side for pair in self.words for side in pair]
-        self._tokens = torch.unique(torch.cat(sides)) if sides else None
+        self._tokens = torch.unique(torch.cat(sides)) if sides else torch.zeros(0, dtype=torch.long)
         self._read: dict[Before | None, Texts] = {}
         self._base = self._all(None, 0.0)
 

@@ -58,17 +58,18 @@ def mood(tmp_path: Path) -> str:
 
 def test_the_contract_holds_and_the_files_can_be_taken_elsewhere(assay, root: Path, mood: str, tmp_path: Path) -> None:
     place = tmp_path / "mood.gguf"  # which holds no layer 0
+    larger = (*SMALL, "--model", "ladder-4-0")
     asked = (
         "--concept",
         mood,
         "--methods",
         "actadd,mean_diff,lat,prompt,random",
         "--layers",
-        "1",
+        "1,2",
         "--doses",
         ".1,.4",
     )
-    said = assay("steer", *asked, "--export", str(place), *SMALL, "--json")
+    said = assay("steer", *asked, "--export", str(place), *larger, "--json")
     assert said.code == 0, said.err
     result = json.loads(said.out)
     assert [row["method"] for row in result["results"]] == ["actadd", "mean_diff", "lat", "prompt", "random"]
@@ -96,7 +97,9 @@ def test_the_contract_holds_and_the_files_can_be_taken_elsewhere(assay, root: Pa
     taken = load_control_vector(place)
     assert np.array_equal(taken[stored.site].vector, stored.vector)
     # what was taken out does what was measured when it is brought in again, at the dose that is as long
-    again = assay("steer", "--concept", mood, "--direction", str(place), "--doses", str(best["dose"]), *SMALL, "--json")
+    again = assay(
+        "steer", "--concept", mood, "--direction", str(place), "--doses", str(best["dose"]), *larger, "--json"
+    )
     assert again.code == 0, again.err
     (row,) = json.loads(again.out)["results"]
     assert (row["method"], row["layer"]) == ("@mood", best["layer"])

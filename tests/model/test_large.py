@@ -45,6 +45,8 @@ def test_every_site_is_that_of_the_plain_model(name: str, spread: Callable[..., 
     found, truth = (one.activations(ids, mask, one.sites()) for one in (subject, plain))
     assert all(torch.equal(found[site], truth[site]) for site in plain.sites())
     assert torch.equal(subject.logits(ids, mask), plain.logits(ids, mask))
+    some = torch.tensor([5, 2])
+    assert torch.equal(subject.unembed(subject.hidden(ids, mask), some), subject.logits(ids, mask)[..., some])
     for unit in (UnitId(SiteId(2, "mlp_act"), 7), UnitId(SiteId(0, "mlp_act"), 7)):
         assert torch.equal(subject.write_vector(unit), plain.write_vector(unit))
 

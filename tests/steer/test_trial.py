@@ -21,6 +21,7 @@ from assay.steer.harm import Harm
 from assay.steer.outcome import SCALE, Outcome, Setting, outcome, rates
 from assay.steer.placebos import Placebos, allowed
 from assay.steer.request import SteerRequest
+from assay.steer.studies.telling import written_shares
 from assay.steer.treatment import Before, Push, Pushes, Told, Treatment
 from assay.steer.trial import Chosen, choose, measure, told
 from assay.text.manual import python_manual
@@ -436,6 +437,15 @@ def test_other_words_are_set_beside_nine_in_ten_placebos() -> None:
         expected = {"rise": own[place].mean(), "lo": means.min(), "hi": means.max()}
         assert found.off_target[name] == pytest.approx(expected)
     assert outcome(measured(own[0], drawn[:, 0]), 2.0, setting()).off_target == {}
+
+
+def test_all_continuations_of_a_prompt_count_as_one_case() -> None:
+    once = {name: [True] * 6 + [False] * 18 for name in ("hits", "coherent", "shows", "words")}
+    thrice = {name: some * 3 for name, some in once.items()}
+    assert written_shares(thrice, 24) == pytest.approx(written_shares(once, 24))
+    assert written_shares(once, 24)["hits_lo"] == pytest.approx(0.1200, abs=1e-3)
+    third = {name: [True] + [False] * 71 for name in once}
+    assert written_shares(third, 24)["shows"] == pytest.approx(1 / 72)
 
 
 def test_rates_are_shares_of_hits_with_what_few_placebos_exceed() -> None:

@@ -10,7 +10,12 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import jaxtyping
 import pytest
+
+from typed import at_first
+
+jaxtyping.jaxtyped = at_first
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

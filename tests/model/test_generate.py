@@ -13,6 +13,7 @@ import torch
 from assay.core.ids import SiteId
 from assay.errors import UsageError
 from assay.model import Subject
+from assay.model.fronts import begin, fronts_of
 from assay.model.generate import generate, padded, replies, spelled
 from model.tiny_models import CONFIGS, VOCAB, count_hooks, tiny, tiny_model, tiny_tokenizer
 
@@ -184,6 +185,56 @@ def test_where_prompts_end_is_forgotten_when_the_block_fails() -> None:
     with pytest.raises(UsageError, match="no pass runs"):
         subject.here()
     assert not subject._board.in_use
+
+
+FRONTS = ((11, 3, 40, 8, 25, 6), (9, 2, 31, 17), (30, 30, 4, 19, 7))
+
+
+def begun_alike(seed: int = 4) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Prompts of three groups in turn that begin alike, and the group of each."""
+    after = some_prompts((2, 1, 3, 2, 3, 1), seed)
+    return [(*FRONTS[i % 3], *row) for i, row in enumerate(after)], [i % 3 for i in range(6)]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_prompts_begin_with_alike_is_read_once_and_changes_nothing(name: str) -> None:
+    """Groups begin with unlike numbers of tokens; an edit of each group's own acts on all of them, also by position."""
+    subject = subject_of(name)
+    prompts, alike = begun_alike()
+    assert generate(subject, prompts, TOKENS, alike=alike) == [naive(subject, prompt) for prompt in prompts]
+    push = torch.randn(3, subject.d_model, generator=torch.Generator().manual_seed(1)).to(subject.dtype) * 3
+    read: list[int] = []
+
+    def edit(tensor: torch.Tensor) -> torch.Tensor:
+        here = subject.here()
+        read.append(int(here.real.sum()))
+        of = push[torch.tensor(alike)[here.rows]]
+        return tensor + of[:, None] * (here.real & ((here.positions < 2) | (here.positions == 5)))[..., None]
+
+    with subject.edit(SiteId(1, "resid_post"), edit):
+        whole = generate(subject, prompts, TOKENS, temperature=0.7, seed=2)
+        tokens, read[:] = sum(read), []
+        together = generate(subject, prompts, TOKENS, temperature=0.7, seed=2, alike=alike)
+        assert together == whole
+        assert sum(read) == tokens - 10
+        for at_once in (2, 4):
+            drawn = generate(subject, prompts, TOKENS, temperature=0.7, seed=2, alike=alike, at_once=at_once)
+            assert drawn == whole
+    assert whole != generate(subject, prompts, TOKENS, temperature=0.7, seed=2)
+    assert count_hooks(subject) == 0
+
+
+def test_fronts_leave_as_much_of_every_prompt_or_are_left_alone() -> None:
+    found = fronts_of([(1, 2, 3, 4, 9), (5, 6, 7, 8), (1, 2, 3, 4, 8), (5, 6, 7, 7)], [3, 1, 3, 1])
+    assert found is not None
+    assert found == ([(1, 2, 3, 4), (5, 6, 7)], [0, 1, 0, 1], [0, 1], 1)
+    longer = fronts_of([(1, 2, 3, 4, 9), (1, 2, 3, 4, 8, 7), (1, 2, 3, 4)], [0, 0, 0])
+    assert longer is not None
+    assert (longer.ids, longer.rest) == ([(1, 2, 3, 4)], 2)  # of the shortest two tokens are read before
+    assert fronts_of([(1, 2, 3), (4, 2, 3)], [0, 0]) is None  # nothing in common
+    assert fronts_of([(1, 2, 3), (1, 2, 4)], [0, 1]) is None  # under edits of their own
+    assert fronts_of([(1, 2, 3, 4, 5, 6), (1,)], [0, 0]) is None  # nothing of one would be left
+    assert begin([(1, 2, 3), [1, 2], (1, 2, 4)]) == 2
 
 
 def test_padding_stands_on_the_left() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,37 @@ def test_choices_are_what_comes_after_the_prompt(ladder: Subject, where: str) ->
                 sums.append(sum(float(every[len(prompt) + i - 1, token]) for i, token in enumerate(said)))
         expected.append(sums[1] - sums[0] - sums[3] + sums[2])
     assert scored.rise(pushes, 1.0) == pytest.approx(expected, abs=10 * CLOSE)
+
+
+@pytest.mark.parametrize("where", ["all", "prompt", "generated"])
+def test_what_all_texts_begin_with_alike_is_read_once_and_changes_nothing(ladder: Subject, where: str) -> None:
+    """As the message of a system stands before all; vectors act on it as on the rest, a front on it alone."""
+    begins, rows = "In our small old town by the river, early in the year, ", (0, 1, 5, 8)
+    behaviour = choosy()
+    behaviour = replace(behaviour, prompts=tuple(begins + prompt.lower() for prompt in behaviour.prompts))
+    scored = Scored(Script(ladder, behaviour), rows)
+    shared = len(ids_of(ladder, begins.strip()))
+    prompts = [ids_of(ladder, behaviour.prompts[row]) for row in rows]
+    assert scored._texts(None).front == tuple(prompts[0][: shared + 1])  # and "the"
+    for name, (pushes, dose) in treatments(ladder).items():
+        pushes = replace(pushes, where=where)
+        more = [one._replace(where=where) for one in added(pushes, dose)]
+        expected: list[float] = []
+        for row, prompt in zip(rows, prompts, strict=True):
+            sums: list[float] = []
+            for way in behaviour.choices[row]:
+                said = ids_of(ladder, way)
+                for treated in ([], more):
+                    every = naive.logits(ladder, [*prompt, *said], treated, len(prompt)).log_softmax(-1)
+                    sums.append(sum(float(every[len(prompt) + i - 1, token]) for i, token in enumerate(said)))
+            expected.append(sums[1] - sums[0] - sums[3] + sums[2])
+        assert scored.rise(pushes, dose) == pytest.approx(expected, abs=10 * CLOSE), name
+        assert np.abs(expected).max() > 0.05
+    read: list[int] = []
+    with ladder.edit(SiteId(1, "resid_post"), lambda tensor: read.append(int(ladder.here().real.sum())) or tensor):
+        scored.rise(push(1, ladder.d_model, 1, 1.0), 0.5)
+    whole = sum(len(prompt) + len(ids_of(ladder, way)) for prompt in prompts for way in behaviour.choices[0])
+    assert sum(read) < whole / 2
 
 
 def test_a_vector_at_generated_tokens_has_an_effect_or_is_refused(ladder: Subject) -> None:

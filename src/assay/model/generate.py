@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.errors import UsageError
+from assay.model.fronts import fronts_of, read_fronts
 from assay.model.reading import encode
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     numbers: Sequence[int] | None = None,
+    alike: Sequence[int] | None = None,
     at_once: int = AT_ONCE,
     told: Told = lambda share: None,
 ) -> list[list[int]]:
@@ -46,6 +48,8 @@ def generate(
         prompts: ids of each, at least one.
         temperature: 0 takes the likeliest token.
         numbers: of the prompts, by which lots are drawn; their places in ``prompts`` if left out.
+        alike: of each prompt, which others are under the same edits: what prompts of one number begin with alike is
+            read once, by edits as part of the first of them. Each is read by itself if left out.
         at_once: prompts in a batch.
 
     Raises:
@@ -57,7 +61,8 @@ def generate(
     for start in range(0, len(order), at_once):
         chosen = [int(i) for i in order[start : start + at_once]]
         lots = [np.random.default_rng([seed, _STREAM, i if numbers is None else numbers[i]]) for i in chosen]
-        said = _batch(subject, [prompts[i] for i in chosen], tokens, temperature, lots, torch.tensor(chosen))
+        groups = None if alike is None else [alike[i] for i in chosen]
+        said = _batch(subject, [prompts[i] for i in chosen], tokens, temperature, lots, torch.tensor(chosen), groups)
         for place, ids in zip(chosen, said, strict=True):
             found[place] = ids
         told((start + len(chosen)) / len(order))
@@ -104,15 +109,19 @@ def _batch(
     temperature: float,
     lots: Sequence[np.random.Generator],
     rows: Tensor,
+    alike: Sequence[int] | None,
 ) -> list[list[int]]:
     from transformers import DynamicCache
 
     ids, mask = padded(prompts)
-    ids, mask = ids.to(subject.device), mask.to(subject.device)
+    ids, mask, rows = ids.to(subject.device), mask.to(subject.device), rows.to(subject.device)
     past: Any = DynamicCache()  # told of no configuration, it keeps all of a sliding window's tokens
+    if alike is not None and (fronts := fronts_of(prompts, alike)) is not None:
+        begun = read_fronts(subject, fronts, mask, rows)
+        past, ids = DynamicCache(list(begun.pairs)), ids[:, begun.mask.shape[1] :]
     said: list[list[int]] = [[] for _ in prompts]
     ended = [False] * len(prompts)
-    with subject.prompts_end(mask.sum(1), rows.to(mask.device)):
+    with subject.prompts_end(mask.sum(1), rows):
         for _ in range(tokens):
             logits = subject.unembed(subject._run({"input_ids": ids}, mask, past)[:, -1])
             last = _pick(logits, temperature, lots)

@@ -47,10 +47,20 @@ class Past:
         """Some of the texts."""
         return Past(tuple((k[first:last], v[first:last]) for k, v in self.pairs), self.mask[first:last])
 
+    def before(self, texts: Int[Tensor, " rows"], mask: Int[Tensor, "rows seq"]) -> Past:
+        """For each row the first tokens of one of the texts, none of which is padded on the left: as many as its mask
+        has ones, padded on the left."""
+        at = (mask.cumsum(1) - 1).clamp(min=0)
+        pairs = ((self._first(k, texts, at), self._first(v, texts, at)) for k, v in self.pairs)
+        return Past(tuple(pairs), mask)
+
+    @staticmethod
+    def _first(part: Tensor, texts: Tensor, at: Tensor) -> Tensor:
+        return part.transpose(1, 2)[texts[:, None], at].transpose(1, 2)
+
     def from_layer(self, layer: int) -> Past:
         """The same without keys and values of the layers below, at which nothing more is to be read."""
-        empty = self.mask.new_zeros(1, 1, 1, 1).expand(len(self.mask), 1, self.mask.shape[1], 1)
-        return Past(((empty, empty),) * layer + self.pairs[layer:], self.mask)
+        return Past((_unread(self.mask),) * layer + self.pairs[layer:], self.mask)
 
     def over(self, below: Past, layer: int) -> Past:
         """The layers from ``layer`` on are these, those under it are those of ``below``, of the same tokens."""
@@ -74,13 +84,23 @@ def read(
     return Past(tuple((layer.keys, layer.values) for layer in past.layers), mask), last
 
 
+def nothing(subject: Subject, texts: int) -> Past:
+    """What has been read of texts that are to be read from their first token on."""
+    return Past((), torch.zeros(texts, 0, dtype=torch.long, device=subject.device))
+
+
 def go_on(
-    subject: Subject, past: Past, hidden: Float[Tensor, "texts tokens d_model"], start: int = 0
+    subject: Subject,
+    past: Past,
+    hidden: Float[Tensor, "texts tokens d_model"],
+    start: int = 0,
+    mask: Int[Tensor, "texts tokens"] | None = None,
 ) -> tuple[Float[Tensor, "texts tokens d_out"], Past]:
     """Read more tokens, given as the ``resid_pre`` of layer ``start``; the layers below are not run.
 
     Returns what the head is given at each of them, and the past with them: of the layers below ``start`` it lacks
     them. Equal, up to the order of sums, to a pass over everything. Edits at ``start`` and above act on these tokens.
+    ``mask`` has 1 at those that are real; all are if it is left out.
 
     Raises:
         UsageError: an edit below ``start``, which could not act, or another dtype.
@@ -88,7 +108,7 @@ def go_on(
     check_edits(subject._board.edited, start, subject.n_layers)
     hidden = subject._same_dtype(hidden)
     with starting_at(subject._stack, start, hidden, subject._row.tuples):
-        return _go_on(subject, past, subject._stand_in(hidden), hidden.shape[1])
+        return _go_on(subject, past, subject._stand_in(hidden), hidden.shape[1], mask)
 
 
 def step(
@@ -104,21 +124,35 @@ def step(
 
 
 def go_on_with(
-    subject: Subject, past: Past, ids: Int[Tensor, "texts tokens"], layers: Collection[int] = ()
+    subject: Subject,
+    past: Past,
+    ids: Int[Tensor, "texts tokens"],
+    layers: Collection[int] = (),
+    mask: Int[Tensor, "texts tokens"] | None = None,
 ) -> tuple[Float[Tensor, "texts tokens d_out"], Past, dict[int, Float[Tensor, "texts tokens d_model"]]]:
     """The same with tokens given by their ids; also their ``resid_pre`` at each of ``layers``, as :func:`read` says."""
     with _residuals(subject, layers) as got:
-        hidden, after = _go_on(subject, past, {"input_ids": ids.to(subject.device)}, ids.shape[1])
+        hidden, after = _go_on(subject, past, {"input_ids": ids.to(subject.device)}, ids.shape[1], mask)
     return hidden, after, {layer: got[site] for layer, site in _sites(subject, layers).items()}
 
 
-def _go_on(subject: Subject, past: Past, inputs: dict[str, Tensor], tokens: int) -> tuple[Tensor, Past]:
+def _go_on(
+    subject: Subject, past: Past, inputs: dict[str, Tensor], tokens: int, mask: Tensor | None = None
+) -> tuple[Tensor, Past]:
     from transformers import DynamicCache
 
     cache: Any = DynamicCache(list(past.pairs))
-    mask = torch.cat([past.mask, past.mask.new_ones(len(past.mask), tokens)], 1)
+    more = past.mask.new_ones(len(past.mask), tokens) if mask is None else mask.to(past.mask)
+    mask = torch.cat([past.mask, more], 1)
     hidden = subject._run(inputs, mask, cache)
-    return hidden, Past(tuple((layer.keys, layer.values) for layer in cache.layers), mask)
+    pairs = ((layer.keys, layer.values) if layer.is_initialized else _unread(mask) for layer in cache.layers)
+    return hidden, Past(tuple(pairs), mask)
+
+
+def _unread(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """In the place of keys and values of a layer that is not run."""
+    empty = mask.new_zeros(1, 1, 1, 1).expand(len(mask), 1, mask.shape[1], 1)
+    return empty, empty
 
 
 def _sites(subject: Subject, layers: Collection[int]) -> dict[int, SiteId]:

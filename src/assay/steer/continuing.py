@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from assay.model.generate import generate, spelled
 from assay.steer.classify import Classifier
-from assay.steer.many import side_by_side
+from assay.steer.many import Many, side_by_side
 from assay.steer.reading import Ids, Texts
 from assay.steer.script import Script
 from assay.steer.treatment import Treatment
@@ -130,7 +130,8 @@ class Writer:
     def likeliest(self, texts: Sequence[str], treatment: Treatment | None, dose: float) -> list[str]:
         """The likeliest continuations."""
         before = None if treatment is None else treatment.before
-        said = self._said(self.script.prompts(texts, before), treatment, dose)
+        alike = [row // treatment.each if isinstance(treatment, Many) else 0 for row in range(len(texts))]
+        said = self._said(self.script.prompts(texts, before), alike, treatment, dose)
         return [spelled(self.writing, ids) for ids in said]
 
     def _drawn(
@@ -142,7 +143,8 @@ class Writer:
         treated = [ids for one in treatments for ids in self.script.prompts(texts, None if one is None else one.before)]
         numbers = [row + _APART * draw for draw in range(self.draws) for row in prompts]
         together = treatments[0] if len(treatments) == 1 else side_by_side(treatments, len(once))
-        said = self._said(treated, together, dose, 1.0, numbers * len(treatments))
+        alike = [number for number in range(len(treatments)) for _ in once]
+        said = self._said(treated, alike, together, dose, 1.0, numbers * len(treatments))
         plain: list[Ids] = [*self.script.prompts(texts)] * len(treatments)
         return once * len(treatments), plain, said
 
@@ -162,6 +164,7 @@ class Writer:
     def _said(
         self,
         prompts: Sequence[Ids],
+        alike: Sequence[int],
         treatment: Treatment | None,
         dose: float,
         temperature: float = 0.0,
@@ -175,6 +178,7 @@ class Writer:
                 temperature=temperature,
                 seed=self.seed,
                 numbers=numbers,
+                alike=alike,
                 at_once=AT_ONCE,
             )
 
@@ -182,7 +186,8 @@ class Writer:
         self, prompts: Sequence[Sequence[int]], said: Sequence[Sequence[int]]
     ) -> Float[NDArray[np.float64], " n"]:
         """Mean log probability of each token under the untreated model; 0 of nothing."""
-        texts = Texts(self.writing, [(*prompt, *more) for prompt, more in zip(prompts, said, strict=True)])
+        whole = [(*prompt, *more) for prompt, more in zip(prompts, said, strict=True)]
+        texts = Texts(self.writing, whole, unasked=min(map(len, prompts), default=1) - 1)
         places = [range(len(p), len(p) + len(more)) for p, more in zip(prompts, said, strict=True)]
         likely = texts.said(places)
         total = np.bincount(likely.rows, likely.came.double().cpu().numpy(), len(prompts))

@@ -78,7 +78,8 @@ class Neutral:
         if (before, said) not in self._read:
             read = [self.script.neutral(window.ids, before) for window in self.windows]
             ends = [one.begins for one in read] if said else None
-            self._read[before, said] = read, Texts(self.script.subject, [one.ids for one in read], ends)
+            texts = Texts(self.script.subject, [one.ids for one in read], ends, min(one.begins for one in read))
+            self._read[before, said] = read, texts
         return self._read[before, said]
 
     def _said(self, treatment: Treatment | None, dose: float) -> Said:

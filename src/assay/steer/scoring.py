@@ -108,7 +108,7 @@ class Scored:
             prompts = self.script.prompts(self.texts, before)
             ends = [len(prompt) for prompt in prompts]
             read = (self._gone_on(prompts), ends * 2) if self.choices else (prompts, ends)
-            self._read[before] = Texts(self.subject, *read)
+            self._read[before] = Texts(self.subject, *read, unasked=min(ends) - 1)
         return self._read[before]
 
     def _gone_on(self, prompts: Sequence[Ids]) -> list[Ids]:

@@ -21,7 +21,7 @@ def test_a_function_is_checked_a_hundred_times_however_often_it_is_made() -> Non
     from beartype import beartype
 
     def made() -> object:
-        def double(x: Float[NDArray[np.float64], "2"]) -> Float[NDArray[np.float64], "2"]:
+        def double(x: Float[NDArray[np.float64], 2]) -> Float[NDArray[np.float64], 2]:
             return 2 * x
 
         double.__annotations__ = {"x": Float[NDArray[np.float64], "2"], "return": Float[NDArray[np.float64], "2"]}

@@ -31,13 +31,13 @@ def _typed(strict: Any, thing: Any) -> Any:
         return strict(thing)
     if _checked[code] >= FIRST:
         return thing
-    typed = functools.cache(functools.partial(strict, thing))  # made at the first call, since many come to none
+    typed = strict(thing)
 
     @functools.wraps(thing)
     def call(*args: Any, **kwargs: Any) -> Any:
         if _checked[code] >= FIRST:
             return thing(*args, **kwargs)
         _checked[code] += 1
-        return typed()(*args, **kwargs)
+        return typed(*args, **kwargs)
 
     return call

@@ -20,6 +20,7 @@ from assay.model import Subject, load
 from assay.model.large import is_spread
 from assay.store import Run, open_run
 from assay.testing import Planted
+from caching import own_cache
 from explain.bench import planted_text
 
 TWIN = UnitId(SiteId(1, "mlp_act"), 3)
@@ -132,7 +133,7 @@ def test_a_model_that_lies_on_disk_is_explained_alike(
     model: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the bit, if behaviour takes whole passes for both: on disk it always does."""
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ASSAY_CACHE", own_cache(tmp_path / "cache"))
     monkeypatch.setattr("assay.model.changes.computes_bf16", lambda device: False)
     model.subject.model.save_pretrained(tmp_path / "model")
     model.subject.tokenizer.save_pretrained(tmp_path / "model")

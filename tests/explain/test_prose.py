@@ -22,6 +22,7 @@ from assay.judge import Reply, Sampling, Unscored, Written
 from assay.store import open_run
 from assay.testing import MockJudge, Planted, serve
 from assay.testing.judges import rated
+from caching import own_cache
 from explain.bench import SEED, Bench, planted_text
 
 MARKED = re.compile(r"<<(.*?)>>")
@@ -70,7 +71,7 @@ def prose_of(outcome: ExplainOutcome) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ASSAY_CACHE", own_cache(tmp_path / "cache"))
     monkeypatch.setenv("ASSAY_JUDGE_KEY", "sk-secret-of-the-judge")
     return tmp_path
 

@@ -14,6 +14,7 @@ from assay.view.app import make_app
 from assay.view.pages import Site
 from assay.view.serve import HOST, listening
 from assay.view.shelf import Shelf
+from caching import own_cache
 
 Served = Callable[[Path], str]
 
@@ -21,7 +22,7 @@ Served = Callable[[Path], str]
 @pytest.fixture(autouse=True)
 def _indexes_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is indexed here does not stay in the user's cache."""
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("ASSAY_CACHE", own_cache(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

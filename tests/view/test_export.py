@@ -36,6 +36,7 @@ from assay.view.export.write import Exported, export
 from assay.view.pages import Site
 from assay.view.routes import PAGES
 from assay.view.shelf import Shelf
+from caching import own_cache
 from view.browsing import follow
 
 PORT = 8765
@@ -71,7 +72,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("ASSAY_CACHE", own_cache(tmp_path_factory.mktemp("cache")))
         yield Made(tmp_path_factory.mktemp("export"))
 
 

@@ -24,11 +24,6 @@ UNIT = synthetic.TARGETS[0]
 HOSTILE = ('<script>document.title="owned"</script>', '"onerror="alert(1)', "\u202egnihton", "../../etc/passwd")
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def path(tmp_path) -> Path:
     return synthetic.write_run(tmp_path / "runs", hostile=" ".join(HOSTILE))

@@ -9,7 +9,7 @@ import pytest
 
 import assay
 from assay.core.ids import UnitId
-from assay.explain import simulated
+from assay.explain import material, simulated
 from assay.explain.experiment import ExplainRequest, explain
 from assay.explain.related import neighbours
 from assay.explain.verdicts import recompute
@@ -25,12 +25,13 @@ def test_a_neuron_of_the_default_model(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(simulated, "CHOOSE_PIECES", 6)
     monkeypatch.setattr(simulated, "TEST_PIECES", 24)
     monkeypatch.setattr(neighbours, "TOKENS", 1_500)
+    monkeypatch.setattr(material, "FEWEST", 5_000)
     subject = assay.load("smollm2-135m")
     corpus = load_corpus("bundled") if BUNDLED.is_file() else planted_text(documents=600)
     request = ExplainRequest(
         units="L10.mlp_act:random1",
         explainers=("rules", "lookup", "self"),
-        tokens=12_000,
+        tokens=5_000,
         behaviour=False,
         out=str(tmp_path),
     )

@@ -16,6 +16,7 @@ from tokenizers.processors import TemplateProcessing
 from assay.core.ids import SiteId
 from assay.errors import UsageError
 from assay.model import Subject
+from assay.steer import scoring
 from assay.steer.harm import Neutral, Window
 from assay.steer.reading import Texts
 from assay.steer.scoring import Scored, scored_words
@@ -135,6 +136,29 @@ def test_choices_are_what_comes_after_the_prompt(ladder: Subject, where: str) ->
                 sums.append(sum(float(every[len(prompt) + i - 1, token]) for i, token in enumerate(said)))
         expected.append(sums[1] - sums[0] - sums[3] + sums[2])
     assert scored.rise(pushes, 1.0) == pytest.approx(expected, abs=10 * CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["low", "high", "heads", "front", "told", "choices"])
+def test_treatments_side_by_side_do_what_each_does_alone(
+    ladder: Subject, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """In several passes, over several batches; texts and choices one at a time."""
+    behaviour = choosy(8) if kind == "choices" else warm()
+    other = scored_words(ladder, warm(more=("man", "she", "people"), less=("day", "food", "story")))
+    scored = Scored(Script(ladder, behaviour), ROWS[:3], [other])
+    monkeypatch.setattr(scoring, "BATCH_TOKENS", 50)
+    treatment, dose = (TOLD, 1.0) if kind == "told" else treatments(ladder)[kind if kind != "choices" else "low"]
+    several = [treatment, *(treatment.placebo(seed) for seed in range(7))]
+    alone = np.stack([scored.rises(one, dose) for one in several])
+    passes: list[int] = []
+    with ladder.edit(SiteId(1, "mlp_act"), lambda tensor: passes.append(len(tensor)) or tensor):
+        together = scored.rises_each(several, dose)
+    assert together.shape == (8, 1 if kind == "choices" else 2, 3)
+    assert together == pytest.approx(alone, abs=CLOSE)
+    assert np.abs(np.diff(alone[:, 0], axis=0)).max() > 30 * CLOSE
+    if kind not in ("told", "choices"):
+        assert len(passes) < len(several)
+        assert sum(passes) == 3 * len(several)
 
 
 @pytest.mark.parametrize("where", ["all", "prompt", "generated"])

@@ -43,6 +43,9 @@ class FakeScored:
     def rises(self, treatment: Treatment, dose: float) -> np.ndarray:
         return np.atleast_2d(self._effect(treatment, dose))
 
+    def rises_each(self, treatments: Sequence[Treatment], dose: float) -> np.ndarray:
+        return np.stack([self.rises(one, dose) for one in treatments])
+
 
 class FakeNeutral:
     def __init__(self, kl: Callable[[Treatment, float], float]) -> None:

@@ -57,16 +57,13 @@ class Placebos:
     def rises(self, treatment: Treatment, dose: float) -> list[Any]:
         """(p, k, n) what placebos do to log odds on the half reported; see :meth:`Scored.rises`."""
         scored = self._reporting().scored
-        return self.once(
-            "rises", treatment, dose, lambda: [scored.rises(fake, dose).tolist() for fake in self.of(treatment)]
-        )
+        return self.once("rises", treatment, dose, lambda: scored.rises_each(self.of(treatment), dose).tolist())
 
     def pose(self, treatment: Treatment, dose: float) -> list[list[float]]:
         """(c, n) rises on the half reported of further placebos, which pose as claims against these."""
-        scored, numbers = self._reporting().scored, self._posing
-        return self.once(
-            "pose", treatment, dose, lambda: [scored.rise(treatment.placebo(n), dose).tolist() for n in numbers]
-        )
+        scored = self._reporting().scored
+        posing = [treatment.placebo(number) for number in self._posing]
+        return self.once("pose", treatment, dose, lambda: scored.rises_each(posing, dose)[:, 0].tolist())
 
     def kl(self, treatment: Treatment, dose: float) -> list[float]:
         """Mean KL on the neutral text of the half reported, of some placebos."""
@@ -98,15 +95,23 @@ class Placebos:
         for _, arm in arms:
             doses.append(self._kept(arm, len(doses[-1]) if doses else None))
         choosing, reporting = self._choosing().scored, self._reporting().scored
-        found: list[list[float]] = []
-        for number in self._numbers:
-            fakes = [arm.placebo(number) for _, arm in arms]
-            highest = [choosing.rise(fake, own[-1]).mean() for fake, own in zip(fakes, doses, strict=True)]
-            at = int(np.argmax(highest))
-            effects = [choosing.rise(fakes[at], dose).mean() for dose in doses[at][:-1]]
-            dose = doses[at][int(np.argmax([*effects, highest[at]]))]
-            found.append(reporting.rise(fakes[at], dose).tolist())
-        return found
+        fakes = [self.of(arm) for _, arm in arms]
+        highest = np.array(
+            [choosing.rises_each(own, tried[-1])[:, 0].mean(1) for own, tried in zip(fakes, doses, strict=True)]
+        )
+        at = highest.argmax(0)
+        found: dict[int, list[float]] = {}
+        for layer in np.unique(at):
+            who = np.flatnonzero(at == layer)
+            effects = [
+                choosing.rises_each([fakes[layer][i] for i in who], dose)[:, 0].mean(1) for dose in doses[layer][:-1]
+            ]
+            best = np.array([*effects, highest[layer, who]]).argmax(0)
+            for place in np.unique(best):
+                those = who[best == place]
+                rises = reporting.rises_each([fakes[layer][i] for i in those], doses[layer][place])
+                found |= dict(zip(those.tolist(), rises[:, 0].tolist(), strict=True))
+        return [found[i] for i in range(self.count)]
 
     def _kept(self, arm: Treatment, near: int | None) -> tuple[float, ...]:
         """The doses that keep the cap, else the lowest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -73,6 +74,25 @@ class Texts:
             for layer, site in sites.items():
                 self._at[layer].append(got[site][:, begins:])
                 self._front_at[layer] = got[site][:1, :begins]
+
+    def repeated(self, times: int, start: int) -> Texts:
+        """All of the texts as many times, time after time, for as many treatments that start at one layer; what lies
+        below is not read anew. Without a front, which each treatment would change in its own way."""
+        self.prepare([start] if start else [])
+        other, count = copy(self), len(self.ids)
+        other.ids = list(self.ids) * times
+        other.ends = None if self.ends is None else list(self.ends) * times
+        other.batches = [
+            Rows(
+                np.concatenate([batch.rows + count * time for time in range(times)]),
+                batch.ids.repeat(times, 1),
+                batch.mask.repeat(times, 1),
+                np.tile(batch.lengths, times),
+            )
+            for batch in self.batches
+        ]
+        other._at = {start: [hidden.repeat(times, 1, 1) for hidden in self._at[start]]} if start else {}
+        return other
 
     @torch.inference_mode()
     def hidden(self, treatment: Treatment | None = None, dose: float = 0.0) -> Iterator[tuple[Rows, Tensor]]:

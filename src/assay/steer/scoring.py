@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.errors import UsageError
+from assay.model.reading import BATCH_TOKENS
+from assay.steer.many import Many
 from assay.steer.reading import Ids, Texts
 from assay.steer.script import Script
 from assay.steer.treatment import GENERATED, Before, Pushes, Treatment
@@ -64,21 +66,43 @@ class Scored:
         Raises:
             UsageError: vectors at generated tokens alone, where next words are scored: nothing is generated yet.
         """
-        if not self.choices and isinstance(treatment, Pushes) and treatment.where == GENERATED:
+        if isinstance(treatment, Pushes):
+            self._check(treatment)
+        return self._all(treatment, dose) - self._base
+
+    def rises_each(self, treatments: Sequence[Treatment], dose: float) -> Float[NDArray[np.float64], "p k n"]:
+        """The same of several treatments; those by vectors at the same places, side by side."""
+        texts = self._texts(treatments[0])
+        at_once = BATCH_TOKENS // sum(map(len, texts.ids))
+        vectors = [one for one in treatments if isinstance(one, Pushes)]
+        if self.choices or texts.front or at_once < 2 or len(vectors) < len(treatments):
+            return np.stack([self.rises(one, dose) for one in treatments])
+        self._check(vectors[0])
+        found: list[Float[NDArray[np.float64], "k n"]] = []
+        for first in range(0, len(vectors), at_once):
+            some = vectors[first : first + at_once]
+            many = Many(tuple(some), len(self))
+            odds = self._every(texts.repeated(len(some), many.start), many, dose)
+            found += [part - self._base for part in np.split(odds, len(some), axis=1)]
+        return np.stack(found)
+
+    def _check(self, treatment: Pushes) -> None:
+        if not self.choices and treatment.where == GENERATED:
             raise UsageError(
                 "next words are scored behind a prompt, where nothing is generated yet; take --where all or prompt, or "
                 "a concept with choices"
             )
-        return self._all(treatment, dose) - self._base
 
     def _all(self, treatment: Treatment | None, dose: float) -> Float[NDArray[np.float64], "k n"]:
-        return self._chosen(treatment, dose)[None] if self.choices else self._every(treatment, dose)
+        if self.choices:
+            return self._chosen(treatment, dose)[None]
+        return self._every(self._texts(treatment), treatment, dose)
 
     @torch.inference_mode()
-    def _every(self, treatment: Treatment | None, dose: float) -> Float[NDArray[np.float64], "k n"]:
-        """Log odds of the words of the behaviour, then of those of the others, as the next one."""
-        found = np.zeros((len(self.words), len(self)))
-        for batch, hidden in self._texts(treatment).hidden(treatment, dose):
+    def _every(self, texts: Texts, treatment: Treatment | None, dose: float) -> Float[NDArray[np.float64], "k m"]:
+        """Log odds of the words of the behaviour, then of those of the others, as the next one of each text."""
+        found = np.zeros((len(self.words), len(texts.ids)))
+        for batch, hidden in texts.hidden(treatment, dose):
             last = torch.from_numpy(batch.lengths - 1).to(hidden.device)
             rows = torch.arange(len(last), device=last.device)
             logits = self.subject.unembed(hidden[rows, last], self._tokens).float()

@@ -188,7 +188,11 @@ def test_what_all_texts_begin_with_alike_is_read_once_and_changes_nothing(ladder
     read: list[int] = []
     with ladder.edit(SiteId(1, "resid_post"), lambda tensor: read.append(int(ladder.here().real.sum())) or tensor):
         scored.rise(push(1, ladder.d_model, 1, 1.0), 0.5)
-    whole = sum(len(prompt) + len(ids_of(ladder, way)) for prompt in prompts for way in behaviour.choices[0])
+    whole = sum(
+        len(prompt) + len(ids_of(ladder, way))
+        for row, prompt in zip(rows, prompts, strict=True)
+        for way in behaviour.choices[row]
+    )
     assert sum(read) < whole / 2
 
 

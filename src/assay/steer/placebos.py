@@ -61,9 +61,13 @@ class Placebos:
 
     def pose(self, treatment: Treatment, dose: float) -> list[list[float]]:
         """(c, n) rises on the half reported of further placebos, which pose as claims against these."""
-        scored = self._reporting().scored
-        posing = [treatment.placebo(number) for number in self._posing]
-        return self.once("pose", treatment, dose, lambda: scored.rises_each(posing, dose)[:, 0].tolist())
+        scored, numbers = self._reporting().scored, self._posing
+        return self.once(
+            "pose",
+            treatment,
+            dose,
+            lambda: scored.rises_each([treatment.placebo(n) for n in numbers], dose)[:, 0].tolist(),
+        )
 
     def kl(self, treatment: Treatment, dose: float) -> list[float]:
         """Mean KL on the neutral text of the half reported, of some placebos."""

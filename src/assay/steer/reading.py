@@ -77,7 +77,8 @@ class Texts:
 
     def repeated(self, times: int, start: int) -> Texts:
         """All of the texts as many times, time after time, for as many treatments that start at one layer; what lies
-        below is not read anew. Without a front, which each treatment would change in its own way."""
+        below is not read anew. Not for texts with a front, which each treatment would change in its own way."""
+        assert not self.front
         self.prepare([start] if start else [])
         other, count = copy(self), len(self.ids)
         other.ids = list(self.ids) * times

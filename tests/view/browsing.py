@@ -14,6 +14,9 @@ THEMES = ("light", "dark")
 WIDTHS = (390, 1280)
 _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
+# Of what is in order axe then describes one element a rule instead of all, which halves its time.
+_VIOLATIONS = "axe.run({resultTypes: ['violations']}).then(found => found.violations)"
+
 
 @contextmanager
 def browsing(browser: Browser, *, theme: str = "light", width: int = 1280) -> Iterator[Page]:
@@ -45,8 +48,8 @@ def follow(link: Locator) -> None:
 def violations(page: Page) -> list[str]:
     """What axe has against the page as it is now: the rule, and the first element that breaks it."""
     page.evaluate(_AXE)
-    found: dict[str, Any] = page.evaluate("axe.run()")
-    return [f"{rule['id']}: {_first(rule['nodes'][0])}" for rule in found["violations"]]
+    found: list[dict[str, Any]] = page.evaluate(_VIOLATIONS)
+    return [f"{rule['id']}: {_first(rule['nodes'][0])}" for rule in found]
 
 
 def _first(node: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from assay.view.serve import HOST, listening
 from assay.view.shelf import Shelf
 from caching import own_cache
 
-Served = Callable[[Path], str]
+Served = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
@@ -27,18 +27,21 @@ def _indexes_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    """``served(root)`` serves the runs under a root until the test ends, and returns the address, without a slash."""
-    running: list[tuple[uvicorn.Server, threading.Thread, Site]] = []
+    """``served(root)`` serves the runs under a root until the test ends, and returns the address, without a slash.
 
-    def serve(root: Path) -> str:
+    ``served(root, site)`` serves a site that others use too.
+    """
+    running: list[tuple[uvicorn.Server, threading.Thread, Site | None]] = []
+
+    def serve(root: Path, site: Site | None = None) -> str:
         bound = listening(0)
         port = bound.getsockname()[1]
-        site = Site(Shelf((), root))
-        app = make_app(site, port)
+        own = None if site else Site(Shelf((), root))
+        app = make_app(site or own, port)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
-        running.append((server, thread, site))
+        running.append((server, thread, own))
         until = time.monotonic() + 30
         while not server.started:
             assert time.monotonic() < until, "the server did not start"
@@ -46,7 +49,8 @@ def served() -> Iterator[Served]:
         return f"http://{HOST}:{port}"
 
     yield serve
-    for server, thread, site in running:
+    for server, thread, own in running:
         server.should_exit = True
         thread.join(timeout=20)
-        site.close()
+        if own:
+            own.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return explain(asked).run_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site(path):
+    """One for all tests: its worker takes ten seconds to start."""
     site = Site(Shelf((), path.parent))
     yield site
     site.close()
@@ -41,6 +43,10 @@ def site(path):
 
 @pytest.fixture
 def client(site) -> TestClient:
+    return client_of(site)
+
+
+def client_of(site: Site) -> TestClient:
     app = make_app(site, PORT, "word")
     return TestClient(app, base_url=f"http://127.0.0.1:{PORT}", headers={WORD: "word"})
 
@@ -73,18 +79,12 @@ def test_own_text_is_shaded_by_activation_and_prediction(client, path):
 
 
 def test_the_weights_must_be_those_of_the_run(client, path, tmp_path):
-    other = tmp_path / path.name
-    other.mkdir()
-    for file in path.rglob("*"):
-        if file.is_file():
-            (other / file.relative_to(path)).parent.mkdir(exist_ok=True)
-            (other / file.relative_to(path)).write_bytes(file.read_bytes())
+    other = shutil.copytree(path, tmp_path / path.name)
     spec = json.loads((other / "spec.json").read_text())
     spec["subject"]["fingerprint"] = "f" * 64
     (other / "spec.json").write_text(json.dumps(spec))
     site = Site(Shelf((), tmp_path))
-    client = TestClient(make_app(site, PORT, "word"), base_url=f"http://127.0.0.1:{PORT}", headers={WORD: "word"})
-    said = asked(client, other, UNIT, method="activations", text=TEXT)
+    said = asked(client_of(site), other, UNIT, method="activations", text=TEXT)
     site.close()
     assert said["state"] == "failed"
     assert "weights" in said["error"]["message"]
@@ -102,8 +102,9 @@ def test_the_weights_must_be_those_of_the_run(client, path, tmp_path):
         ({}, "method must be text"),
     ],
 )
-def test_bad_questions_are_refused_before_the_model_is_asked(client, path, site, body, message):
-    answer = client.post(f"/run/{path.name}/unit/{UNIT}/live", json=body)
+def test_bad_questions_are_refused_before_the_model_is_asked(path, body, message):
+    site = Site(Shelf((), path.parent))
+    answer = client_of(site).post(f"/run/{path.name}/unit/{UNIT}/live", json=body)
     assert answer.status_code in (400, 404)
     assert message in answer.json()["error"]
     assert not site.worker.running
@@ -127,10 +128,10 @@ def test_rules_that_are_no_rules_are_explained(client, path):
     assert "\n" not in said["error"]["message"]
 
 
-def test_everything_in_a_browser(chromium, served, path):
+def test_everything_in_a_browser(chromium, served, path, site):
     with browsing(chromium) as page:
         page.set_default_timeout(PATIENCE)
-        page.goto(f"{served(path.parent)}/run/{path.name}/unit/{UNIT}")
+        page.goto(f"{served(path.parent, site)}/run/{path.name}/unit/{UNIT}")
         text, steer, score = (page.locator(f"form[data-method={name}]") for name in ("activations", "steer", "score"))
         first, second = page.locator("#try .answer").all()
         text.locator("textarea").fill(TEXT)
@@ -154,10 +155,10 @@ def test_everything_in_a_browser(chromium, served, path):
         assert violations(page) == []
 
 
-def test_a_unit_that_nobody_explained_is_explained_from_its_page(chromium, served, path):
+def test_a_unit_that_nobody_explained_is_explained_from_its_page(chromium, served, path, site):
     with browsing(chromium) as page:
         page.set_default_timeout(PATIENCE)
-        page.goto(f"{served(path.parent)}/run/{path.name}/unit/{OTHER}")
+        page.goto(f"{served(path.parent, site)}/run/{path.name}/unit/{OTHER}")
         page.get_by_role("button", name="Find its neighbours").click()
         page.wait_for_selector("a.unit-link")
         assert violations(page) == []

@@ -166,27 +166,15 @@ def _point(row: Row, x: str | float, series: str) -> Row:
 
 
 def tables(results: Sequence[Row], untreated: Row) -> list[Table]:
-    """The trial, what is written, and what happens to other behaviours."""
-    trial = [
-        [
-            row["method"],
-            row["layer"],
-            None if row["dose"] is None else f"{row['dose']:g}",
-            bounded(row, "effect", "lo", "hi"),
-            row["null_hi"],
-            bounded(row, "kl"),
-            row.get("kl_random"),
-            bounded(row, "perplexity_ratio"),
-            row.get("perplexity_ratio_random"),
-            bounded(row, "wrong_way"),
-            row.get("wrong_way_random"),
-            bounded(row, "slope"),
-            None if row.get("reversal") is None else f"{row['reversal']:g}",
-            bounded(row, "agreement"),
-            row.get("agreement_null"),
-        ]
-        for row in results
-    ]
+    """The trial, side effects, dose and response, what is written, and what happens to other behaviours."""
+    trial, harm, response = [], [], []
+    for row in results:
+        own = [row["layer"], _plain(row["dose"]), bounded(row, "effect", "lo", "hi"), row["null_hi"]]
+        trial.append([row["method"], *own, bounded(row, "kl"), row.get("kl_random")])
+        pairs = ((bounded(row, name), row.get(f"{name}_random")) for name in ("perplexity_ratio", "wrong_way"))
+        harm.append([row["method"], *(cell for pair in pairs for cell in pair)])
+        agreed = (bounded(row, "agreement"), row.get("agreement_null"))
+        response.append([row["method"], bounded(row, "slope"), _plain(row.get("reversal")), *agreed])
     known = [row for row in results if row["effect"] is not None]
     rows = [*known, untreated | {"method": "untreated", "hits_null": None}]
     wrote = [
@@ -194,7 +182,12 @@ def tables(results: Sequence[Row], untreated: Row) -> list[Table]:
         for row in rows
     ]
     columns = ("method", "hits", "null", *_WRITTEN.values())
-    made = [Table("The trial", _TRIAL, trial), Table("What it writes", columns, wrote)]
+    made = [
+        Table("The trial", ("method", "layer", "dose", "effect", "null", "KL", "random"), trial),
+        Table("Side effects", ("method", "perplexity", "random", "wrong way", "random"), harm),
+        Table("Dose and response", ("method", "slope", "turns at", "agreement", "null"), response),
+        Table("What it writes", columns, wrote),
+    ]
     if others := [row for row in known if row["off_target"]]:
         rows = [[name, *(aside(row["off_target"][name]) for row in others)] for name in others[0]["off_target"]]
         title = "Off target: rise of other concepts' words, nats (* outside of nine in ten placebos)"
@@ -202,11 +195,12 @@ def tables(results: Sequence[Row], untreated: Row) -> list[Table]:
     return made
 
 
-_TRIAL = (
-    *("method", "layer", "dose", "effect", "null", "KL", "random", "perplexity", "random"),
-    *("wrong way", "random", "slope", "turns at", "agreement", "null"),
-)
 _WRITTEN = {"shows": "shows it", "coherent": "coherent", "words": "its words"}
+
+
+def _plain(value: float | None) -> str | None:
+    """A dose, with the digits that it has."""
+    return None if value is None else f"{value:g}"
 
 
 def bounded(row: Row, name: str, lo: str = "", hi: str = "") -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -76,6 +77,22 @@ def data_of(path: Path, **query: str) -> dict[str, Any]:
 
 
 # What is shown
+
+
+def forest_of(root: Path, *claims: str) -> list[str]:
+    """What stands to the left of the forest's rows, where a run has such findings."""
+    path = write_steer(root, findings=[scored(claim, "rise", estimate(0.9), 0.5, n=24) for claim in claims])
+    page = client_of(root).get(f"/run/{path.name}").text
+    svg = page[page.index("<svg") : page.index("</svg>")]
+    return [label.strip() for label in re.findall(r'<text text-anchor="end"[^>]*>([^<]*)', svg)]
+
+
+def test_what_all_claims_say_alike_is_left_out_of_the_figure(tmp_path: Path) -> None:
+    assert forest_of(tmp_path / "a", "lat, layer 6: it leans", "prompt: it leans") == ["lat, layer 6", "prompt"]
+    others = ("lat, layer 6: it leans", "prompt: it falls")
+    assert forest_of(tmp_path / "b", *others) == list(others)
+    assert forest_of(tmp_path / "c", "prompt: it leans") == ["prompt: it leans"]
+    assert forest_of(tmp_path / "d", "it leans", "so it does") == ["it leans", "so it does"]
 
 
 def test_the_supported_method_with_the_largest_effect_is_shown_at_the_dose_of_its_trial(path):

@@ -49,7 +49,7 @@ def concept_page(opened: Opened, ask: Ask) -> Page:
     ]
     table = paged(_COLUMNS, rows, ask.query, ask.number("page", int, 1, 1_000_000) or 1)
     drawn = [row for row in table.rows if row["measure"] == table.rows[0]["measure"]] if table.rows else []
-    figure = forest(drawn, drawn[0]["measure"]) if drawn else None
+    figure = forest(_shortly(drawn), drawn[0]["measure"]) if drawn else None
     note = "" if len(drawn) == len(table.rows) else "The forest shows the first measure; choose another above."
     choices = [Choice("measure", "score", [("", "every score"), *((one, one) for one in measures)], measure)]
     told = Told(
@@ -61,6 +61,14 @@ def concept_page(opened: Opened, ask: Ask) -> Page:
         choices if len(measures) > 1 else (),
     )
     return _explained(run, lab_page(run, ask, told))
+
+
+def _shortly(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without what all claims say alike behind a colon: a narrow figure has no room for it."""
+    heads, _, ends = zip(*(row["label"].rpartition(": ") for row in rows), strict=True)
+    if len(rows) < 2 or len(set(ends)) > 1 or "" in heads:
+        return list(rows)
+    return [{**row, "label": head} for row, head in zip(rows, heads, strict=True)]
 
 
 def _explained(run: Run, page: Page) -> Page:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,19 @@ def test_the_margin_is_the_study_s() -> None:
     assert judge_check({0: check(0.1)}, {}, delta=0.2).claims[0].verdict is Verdict.REFUTED
     assert judge_check({0: check(0.1)}, {}, delta=0.1).claims[0].verdict is Verdict.UNDECIDED
     assert judge_check({0: check(-0.1)}, {}, delta=-0.2).claims[0].verdict is Verdict.SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("d", "expected"),
+    [(0.1, "beats its best null (shuffled) by more than 0.2"), (0.0, "does not beat its best null (shuffled) by 0.2")],
+)
+def test_the_verdict_is_told_in_the_unit_of_the_score(d: float, expected: str) -> None:
+    """Tens of nats are judged like shares, and told in nats."""
+    claim = check(d)
+    plain, told = (judge_check({"c": one}, {}).claims["c"] for one in (claim, replace(claim, unit=10.0)))
+    assert told.reason == expected
+    assert (told.d, told.d_lo, told.d_hi) == pytest.approx((10 * plain.d, 10 * plain.d_lo, 10 * plain.d_hi))
+    assert (told.verdict, told.p_support, told.p_refute) == (plain.verdict, plain.p_support, plain.p_refute)
 
 
 @settings(max_examples=60, deadline=None)

@@ -263,7 +263,7 @@ def verdict(one: Outcome) -> tuple[str, str]:
 def test_an_effect_far_above_its_placebos_is_supported() -> None:
     rise, null = 2 + noise(), drawn_placebos()
     found = outcome(measured(rise, null), 2.0, setting())
-    assert verdict(found) == ("supported", "beats its best null (random) by more than 0.02")
+    assert verdict(found) == ("supported", "beats its best null (random) by more than 0.2")
     assert found.effect.value == pytest.approx(rise.mean())
     assert found.nulls["random"].value == pytest.approx(null.mean(1).max())
     weights = document_weights(24, 400, 0)
@@ -293,7 +293,7 @@ def test_one_of_the_placebos_is_refuted_and_what_is_below_nothing_too() -> None:
     assert verdict(outcome(measured(middle, null), 2.0, setting()))[0] == "refuted"
     assert verdict(outcome(measured(noise(), null - 3), 2.0, setting())) == (
         "refuted",
-        "does not beat its best null (untreated) by 0.02",
+        "does not beat its best null (untreated) by 0.2",
     )
     close = null.mean(1).max() + 0.2 + 3 * (noise() - noise().mean())
     assert verdict(outcome(measured(close, null), 2.0, setting())) == ("undecided", "interval spans the margin")
@@ -318,22 +318,22 @@ def test_what_is_too_harmful_or_too_little_is_undecided_and_says_why() -> None:
 def test_placebos_that_had_the_choice_decide_where_they_are_the_highest() -> None:
     rise, null = 1.5 + noise(), drawn_placebos()
     low = outcome(measured(rise, null, likewise=(null - 1).tolist()), 2.0, setting())
-    assert verdict(low) == ("supported", "beats its best null (random) by more than 0.02")
+    assert verdict(low) == ("supported", "beats its best null (random) by more than 0.2")
     likewise = drawn_placebos(seed=5) + 2
     high = outcome(measured(rise, null, likewise=likewise.tolist()), 2.0, setting())
     assert set(high.nulls) == {"random", "random, chosen"}
     assert high.nulls["random, chosen"].value == pytest.approx(likewise.mean(1).max())
-    assert verdict(high) == ("refuted", "does not beat its best null (random, chosen) by 0.02")
+    assert verdict(high) == ("refuted", "does not beat its best null (random, chosen) by 0.2")
 
 
 def test_what_a_finetune_and_its_rival_do_on_average_is_a_null() -> None:
     rise, null = 1.5 + noise(), drawn_placebos()
     low = outcome(measured(rise, null, rival=[(noise(seed=3) - 1.5).tolist()]), 2.0, setting())
-    assert verdict(low) == ("supported", "beats its best null (random) by more than 0.02")
+    assert verdict(low) == ("supported", "beats its best null (random) by more than 0.2")
     rival = 1.3 + noise(seed=3)
     high = outcome(measured(rise, null, rival=[rival.tolist()]), 2.0, setting())
     assert high.nulls["trained on either side"].value == pytest.approx((rise.mean() + rival.mean()) / 2)
-    assert verdict(high) == ("refuted", "does not beat its best null (trained on either side) by 0.02")
+    assert verdict(high) == ("refuted", "does not beat its best null (trained on either side) by 0.2")
     aside = np.stack([rise, np.full(24, 5.0)])
     numbers = measured(rise, null, rival=[rival.tolist(), [9.0] * 24])
     numbers |= {"rises": aside.tolist(), "placebos": np.stack([null, null], 1).tolist()}

@@ -108,6 +108,7 @@ def test_it_runs_whole_and_stores_what_it_found(done: ConceptOutcome) -> None:
     assert len(found) > 30
     assert all(map(math.isfinite, found))
     for one in result["findings"]:
+        assert one["d"] == pytest.approx(one["value"] - max(one["nulls"].values()), abs=1e-6)
         assert not one["unit"] or str(UnitId.parse(one["unit"])) == one["unit"]
     page = run.file("page.html").read_text(encoding="utf-8")
     assert result["title"] in page

@@ -41,7 +41,8 @@ class CheckInput:
     """What a check measured on one claim.
 
     ``score`` and ``nulls`` are on one scale with a range of 1; the replicates are their values in the same B resamples
-    of the documents. ``reasons`` say why the data can't carry this check; any of them settles the verdict.
+    of the documents. ``reasons`` say why the data can't carry this check; any of them settles the verdict. ``unit``:
+    how much the range is in what the verdict is told in, such as 10 where scores are tens of nats.
     """
 
     score: float
@@ -49,6 +50,7 @@ class CheckInput:
     replicates_score: Float[np.ndarray, " b"]
     replicates_nulls: Mapping[str, Float[np.ndarray, " b"]]
     reasons: tuple[str, ...] = ()
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.nulls or self.nulls.keys() != self.replicates_nulls.keys():
@@ -68,7 +70,7 @@ class CheckVerdict(NamedTuple):
 
     ``null`` names the strongest null, the one that d is taken against. ``p_support`` and ``p_refute`` are one-sided
     and, for claims, adjusted over the run; None where d could not be tested. d and its bounds are NaN where the score
-    or the interval is not defined.
+    or the interval is not defined, else in the unit of the :class:`CheckInput`.
     """
 
     verdict: Verdict
@@ -119,7 +121,7 @@ class Difference(NamedTuple):
     """d of one claim, ready to be judged: all that the rule takes from the resamples.
 
     ``null`` names the strongest null. The p-values are one-sided and not adjusted; NaN where ``reasons`` say why d
-    can't be tested.
+    can't be tested. ``unit`` is that of the :class:`CheckInput`.
     """
 
     d: float
@@ -129,6 +131,7 @@ class Difference(NamedTuple):
     p_refute: float
     null: str
     reasons: tuple[str, ...]
+    unit: float = 1.0
 
 
 def judge_check(
@@ -196,7 +199,8 @@ def _difference(check: CheckInput, delta: float, level: float) -> Difference:
     # Equal replicates have no spread; their computed one may be a rounding error.
     se = float(np.std(spread, ddof=1)) if spread.size and np.ptp(spread) > 0 else 0.0
     unscored = replicates.size - spread.size
-    return settle(d, lo, hi, se, null, check.reasons, unscored=unscored, replicates=replicates.size, delta=delta)
+    settled = settle(d, lo, hi, se, null, check.reasons, unscored=unscored, replicates=replicates.size, delta=delta)
+    return settled._replace(unit=check.unit)
 
 
 def settle(
@@ -250,10 +254,11 @@ def _decide(
         return _verdict(difference, Verdict.UNDECIDED, "; ".join(difference.reasons))
     p_support, p_refute = adjusted
     above, below = difference.lo > delta, difference.hi < delta
+    margin = f"{delta * difference.unit:g}"
     if above and p_support <= level:
-        verdict, reason = Verdict.SUPPORTED, f"beats its best null ({difference.null}) by more than {delta:g}"
+        verdict, reason = Verdict.SUPPORTED, f"beats its best null ({difference.null}) by more than {margin}"
     elif below and p_refute <= level:
-        verdict, reason = Verdict.REFUTED, f"does not beat its best null ({difference.null}) by {delta:g}"
+        verdict, reason = Verdict.REFUTED, f"does not beat its best null ({difference.null}) by {margin}"
     elif above or below:
         verdict = Verdict.UNDECIDED
         reason = f"interval clears the margin, but not after Benjamini-Hochberg over {family} claims"
@@ -282,8 +287,8 @@ def _void(difference: Difference, summary: ControlSummary) -> CheckVerdict:
 def _verdict(
     difference: Difference, verdict: Verdict, reason: str, support: float | None = None, refute: float | None = None
 ) -> CheckVerdict:
-    d, lo, hi, _, _, null, _ = difference
-    return CheckVerdict(verdict, d, lo, hi, support, refute, null, reason)
+    d, lo, hi = (value * difference.unit for value in difference[:3])
+    return CheckVerdict(verdict, d, lo, hi, support, refute, difference.null, reason)
 
 
 def _summarise(controls: Mapping[Id, Difference], delta: float, level: float) -> ControlSummary:

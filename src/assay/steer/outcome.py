@@ -192,6 +192,7 @@ def _check(effect: Estimate, nulls: Mapping[str, Estimate], reasons: tuple[str, 
         effect.replicates / SCALE,
         {name: null.replicates / SCALE for name, null in every.items()},
         reasons,
+        SCALE,
     )
 
 

@@ -24,7 +24,7 @@ from assay.steer.request import SteerRequest
 from assay.steer.script import Script
 from assay.steer.treatment import Before, Push, Pushes, Told
 from assay.steer.trial import Chosen, told, write
-from assay.text.behaviours import Behaviour
+from assay.text.behaviours import Behaviour, load_behaviour
 from steer import naive
 from steer.warm import choosy, push, warm
 
@@ -290,3 +290,22 @@ def test_nothing_is_left_in_force(ladder: Subject) -> None:
     Writer(Script(ladder, warm()), ladder, TOKENS).write(ROWS, push(0, ladder.d_model, 1, 3.0), 2.0)
     assert torch.equal(ladder.logits(ids), before)
     assert not ladder._board.in_use
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1. Safety: Ensure the bike is properly maintained and", True),
+        ("Here are some tips:\n\n1. Keep the room dark", True),
+        ("You need:\n- eggs\n", True),
+        ("Sure!\n\n**1. Wash the", True),
+        ("Step 1: Peel the potatoes", True),
+        ("A good teacher is patient - and kind. 1. That", False),
+        ("*A good teacher* is patient", False),
+        ("1984 was a good year", False),
+        ("In all, 10. It went on.\n12.", False),
+    ],
+)
+def test_a_list_is_one_as_soon_as_it_has_begun(text: str, expected: bool) -> None:
+    """Sixteen tokens, as many as are written, hold a second entry of hardly any list."""
+    assert is_told(load_behaviour("lists"), 0, text) is expected

@@ -8,7 +8,6 @@ from importlib.resources import files
 import pytest
 
 from assay.errors import UnknownName
-from assay.steer.continuing import is_told
 from assay.text.behaviours import CHAT, REQUESTS, TEXT, behaviour_names, load_behaviour, stems
 from assay.text.behaviours.made import refusal, truth
 
@@ -105,22 +104,3 @@ def test_refusal_is_scored_at_harmless_requests_of_other_topics() -> None:
     for no, yes in one.choices:
         assert re.search(one.pattern, no, re.IGNORECASE)
         assert not re.search(one.pattern, yes, re.IGNORECASE)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1. Safety: Ensure the bike is properly maintained and", True),
-        ("Here are some tips:\n\n1. Keep the room dark", True),
-        ("You need:\n- eggs\n", True),
-        ("Sure!\n\n**1. Wash the", True),
-        ("Step 1: Peel the potatoes", True),
-        ("A good teacher is patient - and kind. 1. That", False),
-        ("*A good teacher* is patient", False),
-        ("1984 was a good year", False),
-        ("In all, 10. It went on.\n12.", False),
-    ],
-)
-def test_a_list_is_one_as_soon_as_it_has_begun(text: str, expected: bool) -> None:
-    """Sixteen tokens, as many as are written, hold a second entry of hardly any list."""
-    assert is_told(load_behaviour("lists"), 0, text) is expected

@@ -16,6 +16,7 @@ GOLDEN = {
     "rate.v1.txt": "64d2af38d90f5178",
     "revise.v1.txt": "1f3fefd052a19120",
     "simulate.v1.txt": "a97091acf6ab8058",
+    "steered.v1.txt": "7af29e8577c5d305",
 }
 
 

@@ -220,9 +220,10 @@ def test_vectors_of_placebos_write_side_by_side(bench: Bench) -> None:
     found = write(Chosen(pushes, 1, 2.0, ()), bench.written, rows, bench.borders, placebos)
     assert np.shape(found["placebo_hits"]) == (22, 3)
     own = told(bench.written.write(rows, pushes, 2.0), bench.borders)
-    assert found == own | {"placebo_hits": found["placebo_hits"], "rival_hits": None}
+    of_placebos = {name: found[name] for name in ("placebo_hits", "placebo_texts")}
+    assert found == own | of_placebos | {"rival_hits": None, "rival_texts": None}
     fake = told(bench.written.write(rows, placebos.of(pushes)[21], 2.0), bench.borders)
-    assert found["placebo_hits"][21] == fake["hits"]
+    assert (found["placebo_hits"][21], found["placebo_texts"][21]) == (fake["hits"], fake["texts"])
     none = Chosen(pushes, 1, None, ())
     assert (
         write(none, bench.written, rows, bench.borders, placebos)["texts"]
@@ -267,7 +268,7 @@ def test_the_same_lots_are_drawn_whatever_the_treatment(bench: Bench, draws: int
     with np.errstate(invalid="ignore"):
         fakes = Placebos(2, lambda: bench.to_choose, lambda: bench.to_report, 0.5).of(nothing)
         found = writer.hits(rows, fakes, 1.0, middle)
-    assert found.tolist() == [told(plain, middle)["hits"]] * 2
+    assert found.hits.tolist() == [told(plain, middle)["hits"]] * 2
 
 
 def test_texts_that_are_put_before_write_side_by_side_as_they_do_alone(bench: Bench) -> None:
@@ -278,8 +279,9 @@ def test_texts_that_are_put_before_write_side_by_side_as_they_do_alone(bench: Be
     alone = [writer.write(rows, fake, 1.0) for fake in fakes]
     middle = Borders(float(np.quantile([one.likelihood for one in alone], 0.3)), 0.9, None)
     found = writer.hits(rows, fakes, 1.0, middle)
-    assert found.tolist() == [told(one, middle)["hits"] for one in alone]
-    assert 0.1 < found.mean() < np.mean([one.told for one in alone])
+    assert found.hits.tolist() == [told(one, middle)["hits"] for one in alone]
+    assert found.texts == [one.texts for one in alone]
+    assert 0.1 < found.hits.mean() < np.mean([one.told for one in alone])
     with pytest.raises(UsageError, match="must all be vectors, or all be texts"):
         writer.hits(rows, [fakes[0], push(1, bench.exact.d_model, 2, 3.0)], 1.0, middle)
 

@@ -18,8 +18,9 @@ from assay.stats.proportion import wilson
 from assay.steer.bench import Bench
 from assay.steer.half import Half
 from assay.steer.harm import Harm
-from assay.steer.outcome import SCALE, Outcome, Setting, outcome, rates
+from assay.steer.outcome import SCALE, Outcome, Setting, outcome
 from assay.steer.placebos import Placebos, allowed
+from assay.steer.rates import rates
 from assay.steer.request import SteerRequest
 from assay.steer.studies.telling import written_shares
 from assay.steer.treatment import Before, Push, Pushes, Told, Treatment
@@ -456,10 +457,10 @@ def test_rates_are_shares_of_hits_with_what_few_placebos_exceed() -> None:
     hits, plain, drawn = rng.random(24) < 0.8, rng.random(24) < 0.1, rng.random((20, 24)) < 0.15
     wrote = {"hits": hits.tolist(), "placebo_hits": drawn.tolist(), "rival_hits": None}
     found = rates(wrote, {"hits": plain.tolist()}, setting())
-    assert (found.hits.value, found.nulls["untreated"].value) == (hits.mean(), plain.mean())
+    assert (found.score.value, found.nulls["untreated"].value) == (hits.mean(), plain.mean())
     assert found.nulls["random"].value == drawn.mean(1).max()
     weights = document_weights(24, 400, 0)
-    assert found.hits.replicates == pytest.approx(weights @ hits / 24)
+    assert found.score.replicates == pytest.approx(weights @ hits / 24)
     assert found.nulls["random"].replicates == pytest.approx((weights @ drawn.T / 24).max(1))
     assert judge_check({0: found.check}, {}).claims[0].verdict == "supported"
     below = rates({**wrote, "hits": drawn[3].tolist()}, {"hits": plain.tolist()}, setting())
@@ -468,8 +469,8 @@ def test_rates_are_shares_of_hits_with_what_few_placebos_exceed() -> None:
     few = rates(less, {"hits": [False] * 19}, setting())
     twice = wrote | {"hits": [*hits.tolist(), *plain.tolist()]}  # one continuation of each prompt, then another
     several = rates(twice, {"hits": [False] * 48}, setting())
-    assert several.hits.value == pytest.approx((hits.mean() + plain.mean()) / 2)
-    assert several.hits.replicates == pytest.approx(weights @ (hits.astype(float) + plain) / 48)
+    assert several.score.value == pytest.approx((hits.mean() + plain.mean()) / 2)
+    assert several.score.replicates == pytest.approx(weights @ (hits.astype(float) + plain) / 48)
     assert judge_check({0: few.check}, {}).claims[0].reason == "19 prompts; 20 are needed"
     plainly = rates({**wrote, "hits": hits.tolist()}, {"hits": hits.tolist()}, setting())
     assert judge_check({0: plainly.check}, {}).claims[0].verdict == "refuted"  # no more than untreated

@@ -33,18 +33,19 @@ MODEL = (
         "--trust-remote-code", metavar="NAME", help="Run the code that the model brings; NAME must be the model's name."
     ),
 )
+MOST_CALLS = click.option(
+    "--max-judge-calls",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Most questions to an endpoint; what is left is unscored.",
+)
 JUDGE = (
     click.option(
         "--judge",
         metavar="JUDGE",
         help="Who writes and simulates the prose: http://HOST/v1#MODEL, a .toml file, replay:FILE, or a model.",
     ),
-    click.option(
-        "--max-judge-calls",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="Most questions to an endpoint; what is left is unscored.",
-    ),
+    MOST_CALLS,
     click.option(
         "--simulator",
         metavar="NAME",

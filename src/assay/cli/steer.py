@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from assay.cli.concepts import carry_out
-from assay.cli.options import RUN, shared
+from assay.cli.options import MOST_CALLS, RUN, shared
 from assay.cli.read import layers, names, numbers
 
 
@@ -52,6 +52,12 @@ from assay.cli.read import layers, names, numbers
 @click.option(
     "--export", metavar="FILE", help="Write the best direction: .gguf, .safetensors, .json, or a model (no suffix)."
 )
+@click.option(
+    "--judge",
+    metavar="JUDGE",
+    help="Also let a judge rate what is written: http://HOST/v1#MODEL, a .toml file, replay:FILE, or a model.",
+)
+@shared((MOST_CALLS,))
 @click.option("--experiment", metavar="NAME", help="One of the experiments below.")
 @click.option("--models", callback=names, metavar="NAME[,NAME]", help="Models of --experiment scale.  [the ladder's]")
 @click.option("--effort", default="quick", show_default=True, metavar="EFFORT", help="smoke, quick, standard, full.")

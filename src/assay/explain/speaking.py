@@ -23,7 +23,7 @@ from assay.judge import (
     Written,
     load_prompt,
 )
-from assay.judge.choose import choose_judge
+from assay.judge.choose import find_judge
 
 if TYPE_CHECKING:
     from assay.model import Subject
@@ -51,20 +51,6 @@ def choose_judges(request: ExplainRequest, given: Judge | None, progress: Progre
         judge = find_judge(request.judge or "", *how, progress)
     make_simulator(request.simulator, judge)
     return dict.fromkeys(asked or [SELF], judge)
-
-
-def find_judge(
-    name: str, device: str | None, trust_remote_code: str | None, most_calls: int | None, progress: Progress
-) -> Judge:
-    """The judge of that name, see :func:`~assay.judge.choose.choose_judge`; a model is loaded."""
-
-    def load_local(name: str) -> Judge:
-        from assay.model import load
-
-        progress(f"loading the judge {name}")
-        return LocalJudge(load(name, None, device, progress, trust_remote_code=trust_remote_code))
-
-    return choose_judge(name, load_local, most_calls, progress)
 
 
 def speak(

@@ -18,6 +18,7 @@ from assay.judge.base import Judge
 from assay.judge.cache import ReplyCache
 from assay.judge.endpoint import NO_KEY, Endpoint, Line
 from assay.judge.exchange import read_recording
+from assay.judge.local import LocalJudge
 from assay.judge.remote import Price, RemoteJudge
 
 KEY, OPENAI_KEY = "ASSAY_JUDGE_KEY", "OPENAI_API_KEY"
@@ -73,6 +74,24 @@ def choose_judge(
     if most_calls is not None:
         raise UsageError(f"--max-judge-calls is of judges at an endpoint, and {name!r} is a model that runs here")
     return load_local(name)
+
+
+def find_judge(
+    name: str,
+    device: str | None,
+    trust_remote_code: str | None,
+    most_calls: int | None,
+    progress: Callable[..., None] = lambda message, share=None: None,
+) -> Judge:
+    """The same; a model is loaded onto ``device`` and runs here."""
+
+    def load_local(name: str) -> Judge:
+        from assay.model import load
+
+        progress(f"loading the judge {name}")
+        return LocalJudge(load(name, None, device, progress, trust_remote_code=trust_remote_code))
+
+    return choose_judge(name, load_local, most_calls, progress)
 
 
 def _endpoint(said: JudgeFile, most_calls: int | None, progress: Callable[..., None]) -> RemoteJudge:

@@ -14,8 +14,9 @@ import numpy as np
 from assay.core.memory import peak_rss_mb
 from assay.explain.claims import plain_r
 from assay.explain.material import Progress
-from assay.explain.speaking import find_judge, make_simulator
+from assay.explain.speaking import make_simulator
 from assay.judge import Judge, RemoteJudge
+from assay.judge.choose import find_judge
 from assay.model.changes import arithmetic
 from assay.model.fingerprint import describe
 from assay.rules import RuleList

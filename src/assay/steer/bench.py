@@ -18,7 +18,7 @@ from assay.errors import UsageError
 from assay.findings.asked import named_layers, spread
 from assay.findings.carried import Progress, kept
 from assay.steer.classify import Classifier, classifier_of
-from assay.steer.continuing import Borders, Writer, borders
+from assay.steer.continuing import Borders, Writer, Written, borders
 from assay.steer.half import Half
 from assay.steer.harm import Neutral
 from assay.steer.kit import Kit
@@ -33,6 +33,7 @@ from assay.steer.trial import told
 from assay.text.behaviours import Behaviour, behaviour_names, load_behaviour, stems
 
 if TYPE_CHECKING:
+    from assay.judge import Judge
     from assay.model import Subject
     from assay.store import RunWriter
 
@@ -50,6 +51,7 @@ class Bench:
 
     Attributes:
         writer: of the run that parts are kept in; None where nothing is stored.
+        judge: of what is written; None where there is none.
         kept: directions that were stored, by method.
     """
 
@@ -64,6 +66,7 @@ class Bench:
     ) -> None:
         self.subject, self.behaviour, self.request, self.progress = subject, behaviour, request, progress
         self.writer, self.prefix = writer, prefix
+        self.judge: Judge | None = None
         self.kept: dict[str, Direction] = {}
         self.size, self.seed = request.size, request.seed
 
@@ -211,9 +214,14 @@ class Bench:
         return "words" if self.written.classifier is None else "classifier"
 
     @cached_property
+    def usual(self) -> Written:
+        """What the untreated model writes at the prompts that are chosen on."""
+        return self.written.write(self.rows[0])
+
+    @cached_property
     def borders(self) -> Borders:
-        """Of coherence, by what the untreated model writes at the prompts that are chosen on."""
-        return borders(self.written.write(self.rows[0]), self.behaviour)
+        """Of coherence, by what the untreated model usually writes."""
+        return borders(self.usual, self.behaviour)
 
     @cached_property
     def untreated(self) -> dict[str, Any]:

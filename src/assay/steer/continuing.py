@@ -56,6 +56,13 @@ class Written(NamedTuple):
     repetition: Float[NDArray[np.float64], " n"]
 
 
+class Hits(NamedTuple):
+    """Of k treatments, (k, n): which of their continuations are hits, and the continuations."""
+
+    hits: Bool[NDArray[np.bool_], "k n"]
+    texts: list[list[str]]
+
+
 class Borders(NamedTuple):
     """Least likelihood and most repetition of what counts as coherent; log odds above which the classifier counts, None
     where something else does."""
@@ -112,10 +119,8 @@ class Writer:
         rows, plain, said = self._drawn(prompts, [treatment], dose)
         return self._told(rows, plain, said)._replace(likelihood=self._likelihood(plain, said))
 
-    def hits(
-        self, prompts: Sequence[int], treatments: Sequence[Treatment], dose: float, borders: Borders
-    ) -> Bool[NDArray[np.bool_], "k n"]:
-        """Of each treatment, (k, n), which of the continuations that :meth:`write` would give are hits.
+    def hits(self, prompts: Sequence[int], treatments: Sequence[Treatment], dose: float, borders: Borders) -> Hits:
+        """Of each treatment the continuations that :meth:`write` would give, and which of them are hits.
 
         Vectors at the same places, and texts that are put before, write side by side. How likely a continuation is, is
         only looked at where that decides.
@@ -125,7 +130,9 @@ class Writer:
         found = borders.shows(written) & (written.repetition <= borders.repetition)
         open_ = np.flatnonzero(found)
         found[open_] = self._likelihood([plain[i] for i in open_], [said[i] for i in open_]) >= borders.likelihood
-        return found.reshape(len(treatments), -1)
+        of_each = len(prompts) * self.draws
+        texts = [written.texts[i : i + of_each] for i in range(0, len(written.texts), of_each)]
+        return Hits(found.reshape(len(treatments), -1), texts)
 
     def likeliest(self, texts: Sequence[str], treatment: Treatment | None, dose: float) -> list[str]:
         """The likeliest continuations."""

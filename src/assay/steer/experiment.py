@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from assay.errors import UsageError
 from assay.findings.carried import ConceptOutcome, Progress, carried, quiet
+from assay.judge.choose import find_judge
 from assay.model.fingerprint import describe
 from assay.steer.bench import Bench
 from assay.steer.exporting import export
@@ -19,6 +20,7 @@ from assay.store import RunWriter, runs_root
 from assay.text.behaviours import Behaviour, load_behaviour
 
 if TYPE_CHECKING:
+    from assay.judge import Judge
     from assay.model import Subject
 
 
@@ -28,27 +30,33 @@ def steer(
     *,
     subject: Subject | None = None,
     behaviour: Behaviour | None = None,
+    judge: Judge | None = None,
 ) -> ConceptOutcome:
     """Steer a model to a behaviour in several ways, each beside its placebos; or one of the lab's experiments.
 
-    ``subject`` and ``behaviour`` may be handed in instead of being loaded by name.
+    ``subject``, ``behaviour`` and ``judge`` may be handed in instead of being found by name.
 
     Raises:
-        UsageError: what was asked for can't be done: an unknown name, no such layer, a direction of another model.
+        UsageError: what was asked for can't be done: an unknown name, no such layer, a direction of another model, a
+            judge that can't be had.
         MachineError: a fetch failed, or the run can't be written.
     """
     request.verify()
     experiment = USUAL if request.experiment is None else EXPERIMENTS[request.experiment]
     behaviour = behaviour or load_behaviour(request.concept or experiment.concept)
     request = replace(request, concept=request.concept or behaviour.name)
+    if judge is None and request.judge is not None:
+        judge = find_judge(request.judge, request.device, None, request.max_judge_calls, progress)
     if subject is None:
         from assay.model import load
 
         first = (*request.models, *experiment.models, request.model)[0]
         subject = load(first, request.dtype, request.device, progress)
     bench = Bench(subject, behaviour, request, progress)
+    bench.judge = judge
     methods = request.methods or experiment.methods or request.asked_methods
     resolved = {"layers": list(bench.layers), "methods": list(methods), "size": request.size._asdict()}
+    resolved["judge"] = None if judge is None else judge.name
     bench.writer = RunWriter.take_up(
         runs_root(request.out),
         "steer",

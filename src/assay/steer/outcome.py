@@ -73,13 +73,13 @@ def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -
     """Scores of what :func:`assay.steer.trial.measure` gave; ``dose`` is None where none keeps the cap."""
     rises, drawn = array(measured, "rises"), array(measured, "placebos")
     rise, null = rises[0], drawn[:, 0]
-    weights = _shares(len(rise), setting)
+    weights = resampled(len(rise), setting)
     means = weights @ np.vstack([rise, null]).T
     effect = Estimate(float(rise.mean()), means[:, 0])
-    nulls = {"random": _fence(null, means[:, 1:])}
+    nulls = {"random": fence(null.mean(1), means[:, 1:])}
     if measured["likewise"] is not None:
         likewise = array(measured, "likewise")
-        nulls["random, chosen"] = _fence(likewise, weights @ likewise.T)
+        nulls["random, chosen"] = fence(likewise.mean(1), weights @ likewise.T)
     either = None if measured["rival"] is None else (rises + array(measured, "rival")) / 2
     if either is not None:
         nulls[EITHER] = Estimate(float(either[0].mean()), weights @ either[0])
@@ -109,46 +109,15 @@ def outcome(measured: Mapping[str, Any], dose: float | None, setting: Setting) -
     )
 
 
-class Rates(NamedTuple):
-    """Share of hits among continuations; ``nulls``: of the placebos what one in twenty exceeds, the untreated model's
-    share, and what a finetune and its rival have on average."""
-
-    hits: Estimate
-    nulls: Mapping[str, Estimate]
-    check: CheckInput
-
-
-def rates(
-    wrote: Mapping[str, Any], untreated: Mapping[str, Any], setting: Setting, reasons: tuple[str, ...] = ()
-) -> Rates:
-    """Scores of what :func:`assay.steer.trial.write` gave; ``reasons`` not to judge the treatment count here too."""
-    drawn = array(wrote, "placebo_hits")
-    hits, plain = (array(one, "hits").reshape(-1, drawn.shape[1]).mean(0) for one in (wrote, untreated))
-    weights = _shares(len(hits), setting)
-    means = weights @ np.vstack([hits, plain, drawn]).T
-    score, base = Estimate(float(hits.mean()), means[:, 0]), Estimate(float(plain.mean()), means[:, 1])
-    fence = _fence(drawn, means[:, 2:])
-    nulls = {"random": fence, "untreated": base}
-    if wrote["rival_hits"] is not None:
-        either = (hits + array(wrote, "rival_hits")) / 2
-        nulls[EITHER] = Estimate(float(either.mean()), weights @ either)
-    check = CheckInput(
-        score.value,
-        {name: one.value for name, one in nulls.items()},
-        score.replicates,
-        {name: one.replicates for name, one in nulls.items()},
-        tuple(dict.fromkeys((*too_few_documents(len(hits), "prompts"), *reasons))),
-    )
-    return Rates(score, nulls, check)
-
-
-def _shares(count: int, setting: Setting) -> Float[NDArray[np.float64], "b n"]:
+def resampled(count: int, setting: Setting) -> Float[NDArray[np.float64], "b n"]:
+    """Weights of n prompts in each resample, which sum to 1."""
     weights = document_weights(count, setting.replicates, setting.seed)
     return weights / weights.sum(1, keepdims=True)
 
 
-def _fence(null: Float[NDArray[np.float64], "k n"], means: Float[NDArray[np.float64], "b k"]) -> Estimate:
-    return Estimate(float(exceeded_by_few(null.mean(1)[None])[0]), exceeded_by_few(means))
+def fence(null: Float[NDArray[np.float64], " k"], means: Float[NDArray[np.float64], "b k"]) -> Estimate:
+    """What one in twenty of k placebos exceeds, by their means, also in resamples."""
+    return Estimate(float(exceeded_by_few(null[None])[0]), exceeded_by_few(means))
 
 
 def harm_of(measured: Mapping[str, Any], setting: Setting) -> tuple[Estimate, Estimate, dict[str, dict[str, float]]]:

@@ -54,6 +54,8 @@ class SteerRequest:
     spread, by effort, if left out. ``doses``: instead of a method's own. ``directions``: files of directions of your
     own, each a method by its name. ``where``: at which tokens vectors are added. ``kl_cap``: most nats by which the
     next token on neutral text may diverge. ``pad``: whether the shorter of the two prompts of actadd is padded.
+    ``judge``: of what is written, named as :func:`assay.judge.choose.choose_judge` says, of which an endpoint is asked
+    at most ``max_judge_calls`` questions.
     ``experiment``: one of :data:`assay.steer.studies.EXPERIMENTS`. ``export``: where the direction that did the most is
     written, see :mod:`assay.steer.exporting`. ``models``: of the experiment scale.
     """
@@ -67,6 +69,8 @@ class SteerRequest:
     position: str = "mean"
     kl_cap: float = KL_CAP
     pad: bool = True
+    judge: str | None = None
+    max_judge_calls: int | None = None
     experiment: str | None = None
     export: str | None = None
     model: str = "smollm2-135m"
@@ -103,6 +107,8 @@ class SteerRequest:
             raise UsageError(f"--doses must be numbers above 0, from the lowest to the highest. Got {given}.")
         if not 0 < self.kl_cap < math.inf:
             raise UsageError(f"--kl-cap must be above 0. Got {self.kl_cap:g}.")
+        if self.max_judge_calls is not None and self.judge is None:
+            raise UsageError("--max-judge-calls is of a judge; name one by --judge")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
         if self.export is not None:

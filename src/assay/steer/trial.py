@@ -110,28 +110,33 @@ def measure(chosen: Chosen, half: Half, placebos: Placebos) -> dict[str, Any]:
 def write(chosen: Chosen, writer: Writer, rows: Sequence[int], borders: Borders, placebos: Placebos) -> dict[str, Any]:
     """What it writes at prompts, and what placebos do: hits, and whether it is coherent and shows the behaviour.
 
-    ``placebo_hits`` (p, n) and ``rival_hits`` (n,) are shares of a prompt's continuations.
+    ``placebo_hits`` (p, n) and ``rival_hits`` (n,) are shares of a prompt's continuations; ``placebo_texts`` and
+    ``rival_texts`` are these.
     """
     treatment, dose = chosen.treatment, chosen.measured_dose
     own = writer.write(rows, treatment, dose)
-    hits = placebos.once(
-        "hits", treatment, dose, lambda: _placebo_hits(placebos.of(treatment), dose, writer, rows, borders)
+    found = told(own, borders) | placebos.once(
+        "hits", treatment, dose, lambda: _of_placebos(placebos.of(treatment), dose, writer, rows, borders)
     )
     rival = treatment.rival if isinstance(treatment, Tuned) else None
-    rivals = None if rival is None else _by_prompt(writer.hits(rows, [rival], dose, borders)[0], rows).tolist()
-    return told(own, borders) | {"placebo_hits": hits, "rival_hits": rivals}
+    if rival is None:
+        return found | {"rival_hits": None, "rival_texts": None}
+    hits, texts = writer.hits(rows, [rival], dose, borders)
+    return found | {"rival_hits": _by_prompt(hits[0], rows).tolist(), "rival_texts": texts[0]}
 
 
-def _placebo_hits(
+def _of_placebos(
     fakes: Sequence[Treatment], dose: float, writer: Writer, rows: Sequence[int], borders: Borders
-) -> list[list[float]]:
-    """(p, n) by placebo and prompt; those that can write side by side."""
+) -> dict[str, Any]:
+    """By placebo; those that can write side by side."""
     count = 1 if any(isinstance(fake, Tuned) for fake in fakes) else _AT_ONCE
-    found: list[list[float]] = []
+    hits: list[list[float]] = []
+    texts: list[list[str]] = []
     for first in range(0, len(fakes), count):
-        hits = writer.hits(rows, fakes[first : first + count], dose, borders)
-        found += [_by_prompt(one, rows).tolist() for one in hits]
-    return found
+        found = writer.hits(rows, fakes[first : first + count], dose, borders)
+        hits += [_by_prompt(one, rows).tolist() for one in found.hits]
+        texts += found.texts
+    return {"placebo_hits": hits, "placebo_texts": texts}
 
 
 def _by_prompt(hits: Bool[NDArray[np.bool_], " m"], rows: Sequence[int]) -> Float[NDArray[np.float64], " n"]:

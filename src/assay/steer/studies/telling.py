@@ -12,8 +12,9 @@ from assay.stats.bootstrap import Estimate
 from assay.stats.proportion import wilson
 from assay.steer.bench import Bench
 from assay.steer.methods import METHODS
-from assay.steer.outcome import Outcome, Rates
+from assay.steer.outcome import Outcome
 from assay.steer.preflight import Agreement, agreement
+from assay.steer.rates import Rates
 from assay.steer.trial import Chosen
 
 EFFECT = "rise of log odds, nats"
@@ -35,37 +36,47 @@ class Trialled(NamedTuple):
 
 def tell(found: Found, bench: Bench, one: Trialled) -> None:
     """Its row of the results, its two findings, and its placebos that pose as claims."""
-    chosen, result = one.chosen, one.outcome
-    place = "" if chosen.layer is None else f", layer {chosen.layer}"
-    dose = f", dose {chosen.measured_dose:g}" if chosen.treatment.doses else ""
-    common: dict[str, Any] = {
-        "n": len(bench.rows[1]),
-        "unit": "" if chosen.layer is None else f"L{chosen.layer}.resid_post:@{file_name(bench, one.name)}",
-        "published": METHODS[one.name].published if one.name in METHODS else "",
-    }
+    chosen, result, about = one.chosen, one.outcome, common(bench, one)
     found.findings += [
         Finding(
-            f"{one.name}{place}{dose}: the next word leans to {bench.behaviour.name}",
+            f"{placed(one)}: the next word leans to {bench.behaviour.name}",
             EFFECT,
             *result.effect.interval(),
             nulls={**{name: null.value for name, null in result.nulls.items()}, "untreated": 0.0},
             references={"KL": result.kl.value, "KL of random": result.placebo_kl},
             check=result.check,
             result=len(found.results),
-            **common,
+            **about,
         ),
         Finding(
-            f"{one.name}{place}{dose}: what it writes shows {bench.behaviour.name}, and is coherent",
+            f"{placed(one)}: what it writes shows {bench.behaviour.name}, and is coherent",
             "share of hits",
-            *one.rates.hits.interval(),
+            *one.rates.score.interval(),
             nulls={name: null.value for name, null in one.rates.nulls.items()},
             check=one.rates.check,
-            **common,
+            **about,
         ),
     ]
     if bench.placebos.first_told(chosen.treatment, chosen.measured_dose):
         found.controls += result.controls
     found.results.append(_row(bench, one))
+
+
+def placed(one: Trialled) -> str:
+    """A method at its layer and dose."""
+    place = "" if one.chosen.layer is None else f", layer {one.chosen.layer}"
+    dose = f", dose {one.chosen.measured_dose:g}" if one.chosen.treatment.doses else ""
+    return f"{one.name}{place}{dose}"
+
+
+def common(bench: Bench, one: Trialled) -> dict[str, Any]:
+    """What all findings of a method have in common."""
+    layer = one.chosen.layer
+    return {
+        "n": len(bench.rows[1]),
+        "unit": "" if layer is None else f"L{layer}.resid_post:@{file_name(bench, one.name)}",
+        "published": METHODS[one.name].published if one.name in METHODS else "",
+    }
 
 
 def file_name(bench: Bench, method: str) -> str:
@@ -112,7 +123,7 @@ def _row(bench: Bench, one: Trialled) -> Row:
         ],
         "off_target": result.off_target,
         **written_shares(wrote, len(bench.rows[1])),
-        **_bounded("hits", one.rates.hits),
+        **_bounded("hits", one.rates.score),
         "hits_null": number(max(null.value for name, null in one.rates.nulls.items() if name != "untreated")),
         "verdict": None,
         "reason": "",
@@ -203,7 +214,7 @@ def _plain(value: float | None) -> str | None:
     return None if value is None else f"{value:g}"
 
 
-def bounded(row: Row, name: str, lo: str = "", hi: str = "") -> str | None:
+def bounded(row: Mapping[str, Any], name: str, lo: str = "", hi: str = "") -> str | None:
     """A figure of a row with its interval; None where there is none."""
     value, low, high = (row.get(key) for key in (name, lo or f"{name}_lo", hi or f"{name}_hi"))
     if value is None:

@@ -19,7 +19,10 @@ from assay.steer.exporting import fits
 from assay.steer.many import Many
 from assay.steer.methods import METHODS, make
 from assay.steer.methods.registry import VECTOR
-from assay.steer.outcome import outcome, rates
+from assay.steer.outcome import outcome
+from assay.steer.rater import Rater
+from assay.steer.rates import rates
+from assay.steer.studies.judged import Judged
 from assay.steer.studies.telling import Trialled, file_name, panels, tables, tell, unscored, written_shares
 from assay.steer.treatment import Pushes, Treatment, Tuned
 from assay.steer.trial import WHOLE, Chosen, choose, measure, write
@@ -38,6 +41,7 @@ def run(bench: Bench) -> Found:
         posing="placebos",
     )
     names = [*bench.request.asked_methods, *bench.given]
+    judged = None if bench.judge is None else Judged(bench, Rater(bench.judge, behaviour, bench.part))
     for step, name in enumerate(names):
         bench.progress(f"{name}: choosing layer and dose", step / len(names))
         try:
@@ -52,7 +56,10 @@ def run(bench: Bench) -> Found:
         wrote = bench.part(f"{name}-writes", partial(write, chosen, bench.written, rows, bench.borders, bench.placebos))
         one = outcome(measured, chosen.dose, bench.setting)
         shares = rates(wrote, bench.untreated, bench.setting, one.check.reasons)
-        tell(found, bench, Trialled(name, chosen, measured["tried"], one, shares, wrote))
+        trialled = Trialled(name, chosen, measured["tried"], one, shares, wrote)
+        tell(found, bench, trialled)
+        if judged is not None and judged.listens:
+            judged.tell(found, trialled)
         found.more["continuations"] += bench.part(f"{name}-shown", partial(_shown, bench, name, chosen))
         if (direction := _direction(bench, name, chosen)) is not None:
             bench.kept[name] = direction
@@ -62,6 +69,8 @@ def run(bench: Bench) -> Found:
     untreated = written_shares(bench.untreated, len(bench.rows[1]))
     found.tables = tables(found.results, untreated)
     found.summary |= {"setting": _setting(bench), "untreated": untreated}
+    if judged is not None:
+        judged.finish(found)
     return found
 
 
